@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The one interface that everything else is built on: a field gives values at points of a domain."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from .domain import Domain
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """What a field's values are: the array's name, its units, and the range (lo, hi) the data had when it was fitted."""
+
+    name: str
+    units: str = ""
+    value_range: tuple[float, float] = (0.0, 1.0)
+    components: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description, inverse of `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ArrayInfo:
+        """Inverse of `to_dict`."""
+        low, high = data["value_range"]
+        return cls(str(data["name"]), str(data["units"]), (float(low), float(high)), int(data["components"]))
+
+
+class Field(ABC):
+    """Values at points of a domain. A subclass needs nothing but these attributes and `sample`.
+
+    Attributes:
+        domain: where the field lives.
+        array: what its values are.
+    """
+
+    domain: Domain
+    array: ArrayInfo
+
+    @property
+    def device(self) -> torch.device:
+        """Where `sample` expects its points."""
+        return torch.device("cpu")
+
+    @abstractmethod
+    def sample(self, points: torch.Tensor) -> torch.Tensor:
+        """Values at points.
+
+        Args:
+            points: float32 (n, 3), normalized coordinates (x, y, z), on `device`. Outside [-1, 1]^3 the result is defined but
+                means nothing.
+
+        Returns:
+            float32 (n, components) in data units; no gradient is recorded.
+        """

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The hot loops as one table of functions; back ends are interchangeable and have the signatures of `reference`."""
+
+from .reference import density, encode, forward, mlp, to_local
+
+__all__ = ["density", "encode", "forward", "mlp", "to_local"]

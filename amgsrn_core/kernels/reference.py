@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The reference kernels: plain PyTorch, any device, any float type, differentiable. Every other back end is checked against them.
+
+Shapes: n points, m grids, c channels, grids of d x h x w nodes (z, y, x). Points are (x, y, z) in [-1, 1]^3.
+Source: Wurster et al., "Adaptively Placed Multi-Grid Scene Representation Networks", section 4.1 (network), 4.2 (density).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+# Half the exponent of the paper's "flat-top Gaussian": nearly a box, but differentiable.
+_FLAT_TOP_POWER = 20
+
+
+def to_local(points: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
+    """Points in each grid's own coordinates, in which the grid spans [-1, 1]^3.
+
+    Args:
+        points: (n, 3).
+        transforms: (m, 4, 4), applied to (x, y, z, 1); the last row is not used.
+
+    Returns:
+        (m, n, 3).
+    """
+    linear, shift = transforms[:, :3, :3], transforms[:, :3, 3]
+    return torch.baddbmm(shift.unsqueeze(1), points.expand(len(transforms), -1, -1), linear.transpose(1, 2))
+
+
+def encode(points: torch.Tensor, transforms: torch.Tensor, grids: torch.Tensor) -> torch.Tensor:
+    """Features of every grid at the points, concatenated.
+
+    Interpolation is trilinear with nodes on the box's faces; outside a grid its features fade to zero within one voxel.
+
+    Args:
+        points: (n, 3).
+        transforms: (m, 4, 4).
+        grids: (m, c, d, h, w).
+
+    Returns:
+        (n, m * c); the feature of channel j of grid i has index i * c + j.
+    """
+    local = to_local(points, transforms)[:, :, None, None, :]
+    features = F.grid_sample(grids, local, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return features.flatten(2).permute(2, 0, 1).flatten(1)
+
+
+def density(points: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
+    """Feature density: how many grid volumes' worth of features cover each point (the paper's equation 3).
+
+    A grid adds |det| / (2 pi)^(3/2) exp(-1/2 sum_axis t^20) with t the point in its coordinates. A reflection does not change a
+    grid's density, hence the absolute value.
+
+    Args:
+        points: (n, 3).
+        transforms: (m, 4, 4).
+
+    Returns:
+        (n,).
+    """
+    local = to_local(points, transforms)
+    volume = torch.linalg.det(transforms[:, :3, :3]).abs() / (2.0 * math.pi) ** 1.5
+    flat_top = torch.exp(-0.5 * local.pow(_FLAT_TOP_POWER).sum(dim=2))
+    return (volume.unsqueeze(1) * flat_top).sum(dim=0)
+
+
+def mlp(
+    features: torch.Tensor, weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor] | None = None
+) -> torch.Tensor:
+    """Fully connected layers with ReLU between them.
+
+    Args:
+        features: (n, k).
+        weights: per layer (out, in).
+        biases: per layer (out,), or None for layers without bias.
+
+    Returns:
+        (n, out of the last layer).
+    """
+    hidden = features
+    for i, weight in enumerate(weights):
+        hidden = F.linear(hidden, weight, biases[i] if biases is not None else None)
+        if i + 1 < len(weights):
+            hidden = F.relu(hidden)
+    return hidden
+
+
+def forward(
+    points: torch.Tensor,
+    transforms: torch.Tensor,
+    grids: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """The whole network: (n, 3) -> (n, outputs), outputs in units of the value range."""
+    return mlp(encode(points, transforms, grids), weights, biases)

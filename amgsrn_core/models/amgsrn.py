@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The adaptive multi-grid scene representation network of Wurster et al., section 4.1.
+
+M small feature grids, each placed in the domain by a learned transform; a point's features are interpolated in every grid,
+concatenated, and turned into a value by a small MLP. The MLP's output is in units of the value range: 0 is its low end, 1 its high end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import kernels
+from ..domain import Domain
+from ..field import ArrayInfo, Field
+from .transforms import TRANSFORM_FORMS
+
+# Points per kernel call: large enough to keep the cores busy, small enough that the (m, n, 3) intermediate stays in cache.
+_BATCH = 1 << 15
+_FEATURE_INIT = 1e-4
+
+
+@dataclass(frozen=True)
+class AMGSRNConfig:
+    """The size of a network.
+
+    Attributes:
+        grids: number of feature grids, M.
+        channels: features per grid node, C.
+        resolution: nodes per grid along (x, y, z).
+        hidden: widths of the MLP's hidden layers.
+        outputs: values per point.
+        transform: 'matrix' (free 4x4) or 'srt' (scale, rotation, translation).
+        bias: whether the MLP's layers have biases; the paper's have none.
+    """
+
+    grids: int = 16
+    channels: int = 1
+    resolution: tuple[int, int, int] = (16, 16, 16)
+    hidden: tuple[int, ...] = (64, 64)
+    outputs: int = 1
+    transform: str = "matrix"
+    bias: bool = False
+
+    def __post_init__(self) -> None:
+        counts = (self.grids, self.channels, self.outputs, *self.hidden)
+        if len(self.resolution) != 3 or min(self.resolution) < 2 or min(counts) < 1 or self.transform not in TRANSFORM_FORMS:
+            raise ValueError(f"not a network: {self}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description, inverse of `from_dict`."""
+        return {"type": "amgsrn", **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> AMGSRNConfig:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError, KeyError, TypeError: entries that do not describe a network.
+        """
+        x, y, z = (int(n) for n in data["resolution"])
+        return cls(
+            grids=int(data["grids"]),
+            channels=int(data["channels"]),
+            resolution=(x, y, z),
+            hidden=tuple(int(n) for n in data["hidden"]),
+            outputs=int(data["outputs"]),
+            transform=str(data["transform"]),
+            bias=bool(data["bias"]),
+        )
+
+
+class AMGSRN(nn.Module):
+    """The network: normalized points (n, 3) -> (n, outputs) in units of the value range. Differentiable.
+
+    State: `placement` (see `transforms`), `grids` (m, c, z, y, x), `layers` (one `nn.Linear` each).
+    """
+
+    def __init__(self, config: AMGSRNConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        generator = torch.Generator().manual_seed(seed)
+        self.placement = TRANSFORM_FORMS[config.transform](config.grids, generator)
+        x, y, z = config.resolution
+        features = torch.rand(config.grids, config.channels, z, y, x, generator=generator)
+        self.grids = nn.Parameter(_FEATURE_INIT * (2.0 * features - 1.0))
+        widths = [config.grids * config.channels, *config.hidden, config.outputs]
+        self.layers = nn.ModuleList()
+        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+            layer = nn.Linear(inputs, outputs, bias=config.bias)
+            nn.init.xavier_normal_(layer.weight, generator=generator)
+            if config.bias:
+                nn.init.zeros_(layer.bias)
+            self.layers.append(layer)
+
+    def transforms(self) -> torch.Tensor:
+        """(m, 4, 4): from the domain into each grid's [-1, 1]^3."""
+        return self.placement()
+
+    def forward(self, points: torch.Tensor, transforms: torch.Tensor | None = None) -> torch.Tensor:
+        """Values (n, outputs) in units of the value range; `transforms` replaces the network's own, e.g. a detached copy."""
+        matrices = self.transforms() if transforms is None else transforms
+        return kernels.forward(points, matrices, self.grids, *self.mlp_parameters())
+
+    def density(self, points: torch.Tensor) -> torch.Tensor:
+        """Feature density (n,) at normalized points (n, 3), see `kernels.density`."""
+        return kernels.density(points, self.transforms())
+
+    def mlp_parameters(self) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
+        """Weights (out, in) and biases (out,) per layer; None where the layers have no bias."""
+        weights = [layer.weight for layer in self.layers]
+        return weights, [layer.bias for layer in self.layers] if self.config.bias else None
+
+    def parameter_count(self) -> int:
+        """Number of learned values."""
+        return sum(p.numel() for p in self.parameters())
+
+
+class AMGSRNField(Field):
+    """A network as a field: scaled to the value range and evaluated in batches, so that memory does not grow with the points."""
+
+    def __init__(self, network: AMGSRN, domain: Domain, array: ArrayInfo) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.domain = domain
+        self.array = array
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.grids.device
+
+    @torch.inference_mode()
+    def sample(self, points: torch.Tensor) -> torch.Tensor:
+        low, high = self.array.value_range
+        transforms = self.network.transforms()
+        values = points.new_empty(len(points), self.network.config.outputs)
+        for start in range(0, len(points), _BATCH):
+            batch = points[start : start + _BATCH]
+            torch.mul(self.network(batch, transforms), high - low, out=values[start : start + len(batch)])
+        return values.add_(low)

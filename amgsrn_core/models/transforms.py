@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two forms in which a grid's placement is learned; both give 4x4 matrices from the domain into the grid's own box.
+
+- `MatrixTransforms`: a free 4x4 matrix per grid, as in the paper (APMGSRN).
+- `ScaleRotationTransforms`: log-scales, a quaternion and a translation per grid, as in its successor (AMGSRN++): no shear.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+_JITTER = 0.05
+
+
+class MatrixTransforms(nn.Module):
+    """Free matrices. State: `matrices` (m, 4, 4)."""
+
+    kind = "matrix"
+
+    def __init__(self, count: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        matrices = torch.eye(4).repeat(count, 1, 1)
+        matrices[:, :3] += _JITTER * torch.randn(count, 3, 4, generator=generator)
+        self.matrices = nn.Parameter(matrices)
+
+    def forward(self) -> torch.Tensor:
+        """(m, 4, 4): from normalized domain coordinates to each grid's [-1, 1]^3."""
+        return self.matrices
+
+
+class ScaleRotationTransforms(nn.Module):
+    """Rotation times scale plus translation. State: `log_scales` (m, 3), `quaternions` (m, 4) as x, y, z, w, `translations` (m, 3)."""
+
+    kind = "srt"
+
+    def __init__(self, count: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        quaternions = torch.zeros(count, 4)
+        quaternions[:, 3] = 1.0
+        scales = 1.0 - _JITTER * torch.rand(count, 3, generator=generator)
+        self.log_scales = nn.Parameter(scales.log())
+        self.quaternions = nn.Parameter(quaternions)
+        self.translations = nn.Parameter(2 * _JITTER * torch.rand(count, 3, generator=generator) - _JITTER)
+
+    def forward(self) -> torch.Tensor:
+        """(m, 4, 4): from normalized domain coordinates to each grid's [-1, 1]^3; quaternions need not be of unit length."""
+        linear = rotation_matrices(self.quaternions) * self.log_scales.exp().unsqueeze(1)
+        top = torch.cat([linear, self.translations.unsqueeze(2)], dim=2)
+        bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(top), 1, 4)
+        return torch.cat([top, bottom], dim=1)
+
+
+def rotation_matrices(quaternions: torch.Tensor) -> torch.Tensor:
+    """Rotation matrices (m, 3, 3) of quaternions (m, 4) as x, y, z, w; they are normalized first."""
+    x, y, z, w = nn.functional.normalize(quaternions, dim=1).unbind(1)
+    rows = [
+        torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], dim=1),
+        torch.stack([2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], dim=1),
+        torch.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], dim=1),
+    ]
+    return torch.stack(rows, dim=1)
+
+
+TRANSFORM_FORMS: dict[str, type[MatrixTransforms] | type[ScaleRotationTransforms]] = {
+    form.kind: form for form in (MatrixTransforms, ScaleRotationTransforms)
+}
