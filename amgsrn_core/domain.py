@@ -159,7 +159,24 @@ class Domain:
         if self.is_uniform:
             scale, shift = self._affine(points)
             return points * scale + shift
-        columns = [_piecewise(points[:, k], axis) for k, axis in enumerate(self.axes)]
+        columns = [_piecewise(points[:, k], axis.nodes()) for k, axis in enumerate(self.axes)]
+        return torch.stack(columns, dim=1)
+
+    def box_to_normalized(self, points: torch.Tensor) -> torch.Tensor:
+        """Box coordinates (n, 3) -> normalized (n, 3).
+
+        Box coordinates are affine in world coordinates and span [-1, 1]^3 over `bounds`: what a ray marcher steps in, free of the
+        round-off that large world coordinates have in float32. On uniform axes they are the normalized coordinates.
+        """
+        if self.is_uniform:
+            return points
+        columns = []
+        for k, axis in enumerate(self.axes):
+            if axis.is_uniform:
+                columns.append(points[:, k])
+            else:
+                nodes = 2.0 * (axis.nodes() - axis.origin) / (axis.stop - axis.origin) - 1.0
+                columns.append(_piecewise(points[:, k], nodes))
         return torch.stack(columns, dim=1)
 
     def normalized_to_world(self, points: torch.Tensor) -> torch.Tensor:
@@ -170,7 +187,7 @@ class Domain:
     def _affine(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         scale = [2.0 / (axis.spacing * (axis.count - 1)) for axis in self.axes]
         shift = [-1.0 - axis.origin * s for axis, s in zip(self.axes, scale, strict=True)]
-        return torch.tensor(scale).to(like), torch.tensor(shift, dtype=torch.float64).to(like)
+        return torch.tensor(scale, dtype=torch.float64).to(like), torch.tensor(shift, dtype=torch.float64).to(like)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description, inverse of `from_dict`."""
@@ -197,10 +214,10 @@ class Domain:
             raise InvalidDomain(f"unreadable domain ({error!r})") from error
 
 
-def _piecewise(values: torch.Tensor, axis: Axis) -> torch.Tensor:
-    """Normalized coordinates of world coordinates (n,) along one axis, on the tensor's device."""
-    nodes = torch.as_tensor(axis.nodes(), dtype=torch.float64, device=values.device)
-    world = values.double()
-    cell = (torch.searchsorted(nodes, world, right=True) - 1).clamp(0, axis.count - 2)
-    index = cell + (world - nodes[cell]) / (nodes[cell + 1] - nodes[cell])
-    return (index * (2.0 / (axis.count - 1)) - 1.0).to(values)
+def _piecewise(values: torch.Tensor, node_coordinates: np.ndarray) -> torch.Tensor:
+    """Normalized coordinates (n,) of coordinates (n,) along an axis with ascending nodes, on the tensor's device."""
+    nodes = torch.as_tensor(node_coordinates, dtype=torch.float64, device=values.device)
+    position = values.double().contiguous()
+    cell = (torch.searchsorted(nodes, position, right=True) - 1).clamp(0, len(nodes) - 2)
+    index = cell + (position - nodes[cell]) / (nodes[cell + 1] - nodes[cell])
+    return (index * (2.0 / (len(nodes) - 1)) - 1.0).to(values)
