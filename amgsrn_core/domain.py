@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Where a field lives: index, world and normalized coordinates of a volume, and how they relate.
 
-This is the one place that knows axis order: arrays are [z, y, x], points are (x, y, z). Node i of an axis with n nodes has the
-normalized coordinate -1 + 2 i / (n - 1), also on rectilinear axes, so that a field is always defined on [-1, 1]^3 and resolution
-follows the nodes. World coordinates are piecewise linear in the index.
+This is the one place that knows axis order: arrays are [z, y, x], points are (x, y, z). Node i of an axis with n
+nodes has the normalized coordinate -1 + 2 i / (n - 1), also on rectilinear axes, so that a field is always defined on
+[-1, 1]^3 and resolution follows the nodes. World coordinates are piecewise linear in the index.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Axis:
         if self.count < 2:
             raise InvalidDomain(f"an axis has {self.count} node(s); a volume needs at least 2 along each axis")
         if not (np.isfinite(self.origin) and np.isfinite(self.spacing) and self.spacing > 0):
-            raise InvalidDomain(f"an axis has origin {self.origin} and spacing {self.spacing}; they must be finite, spacing > 0")
+            raise InvalidDomain(
+                f"an axis has origin {self.origin} and spacing {self.spacing}; they must be finite, spacing > 0"
+            )
 
     @classmethod
     def uniform(cls, count: int, origin: float = 0.0, spacing: float = 1.0) -> Axis:
@@ -165,8 +167,9 @@ class Domain:
     def box_to_normalized(self, points: torch.Tensor) -> torch.Tensor:
         """Box coordinates (n, 3) -> normalized (n, 3).
 
-        Box coordinates are affine in world coordinates and span [-1, 1]^3 over `bounds`: what a ray marcher steps in, free of the
-        round-off that large world coordinates have in float32. On uniform axes they are the normalized coordinates.
+        Box coordinates are affine in world coordinates and span [-1, 1]^3 over `bounds`: what a ray marcher steps in,
+        free of the round-off that large world coordinates have in float32. On uniform axes they are the normalized
+        coordinates.
         """
         if self.is_uniform:
             return points

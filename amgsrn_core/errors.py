@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every error a user can meet in fields and model files: one class each, one clear line each.
 
-A message says what was wrong, where, and what to do. Commands print it without a traceback; ParaView shows it in Output Messages.
+A message says what was wrong, where, and what to do. Commands print it without a traceback; ParaView shows it in
+Output Messages.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from .domain import Domain
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """What a field's values are: the array's name, its units, and the range (lo, hi) the data had when it was fitted."""
+    """What a field's values are: array name, units, and the range (lo, hi) that the data had when it was fitted."""
 
     name: str
     units: str = ""
@@ -53,8 +53,8 @@ class Field(ABC):
         """Values at points.
 
         Args:
-            points: float32 (n, 3), normalized coordinates (x, y, z), on `device`. Outside [-1, 1]^3 the result is defined but
-                means nothing.
+            points: float32 (n, 3), normalized coordinates (x, y, z), on `device`. Outside [-1, 1]^3 the result is
+                defined but means nothing.
 
         Returns:
             float32 (n, components) in data units; no gradient is recorded.

@@ -28,7 +28,8 @@ def sample_nodes(
         field: the field.
         x, y, z: normalized coordinates along each axis, float64 (nx,), (ny,), (nz,).
         out: float32 array [nz, ny, nx, components] to write into; allocated if None.
-        progress: called after each batch with the finished fraction in (0, 1]; when it returns False, the evaluation stops.
+        progress: called after each batch with the finished fraction in (0, 1]; when it returns False, the evaluation
+            stops.
 
     Returns:
         float32 [nz, ny, nx, components], in data units: `out` if given.

@@ -148,12 +148,14 @@ def _scene(request: Request, field: Field, depth: np.ndarray) -> Scene:
         unit_distance=float(request["unit_distance"]),
         step=field.domain.smallest_spacing / float(request["samples_per_voxel"]),
         depth=depth,
-        clipping_planes=_planes_in_data(np.array(request["clipping_planes"], np.float64).reshape(-1, 6), model_to_world),
+        clipping_planes=_planes_in_data(
+            np.array(request["clipping_planes"], np.float64).reshape(-1, 6), model_to_world
+        ),
     )
 
 
 def _planes_in_data(planes: np.ndarray, model_to_world: np.ndarray) -> np.ndarray:
-    """World planes (k, 6) as origin and normal in data coordinates: points by the inverse matrix, normals by its transpose's inverse."""
+    """Planes (k, 6), origin and normal, from world into data coordinates; normals are not moved like points."""
     inverse = np.linalg.inv(model_to_world)
     origins = planes[:, :3] @ inverse[:3, :3].T + inverse[:3, 3]
     return np.concatenate([origins, planes[:, 3:] @ model_to_world[:3, :3]], axis=1)

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The reference kernels: plain PyTorch, any device, any float type, differentiable. Every other back end is checked against them.
+"""The reference kernels: plain PyTorch, any device, any float type, differentiable.
+
+Every other back end is checked against them.
 
 Shapes: n points, m grids, c channels, grids of d x h x w nodes (z, y, x). Points are (x, y, z) in [-1, 1]^3.
-Source: Wurster et al., "Adaptively Placed Multi-Grid Scene Representation Networks", section 4.1 (network), 4.2 (density).
+Source: Wurster et al., "Adaptively Placed Multi-Grid Scene Representation Networks", section 4.1 (network), 4.2
+(density).
 """
 
 from __future__ import annotations
@@ -52,8 +55,8 @@ def encode(points: torch.Tensor, transforms: torch.Tensor, grids: torch.Tensor) 
 def density(points: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
     """Feature density: how many grid volumes' worth of features cover each point (the paper's equation 3).
 
-    A grid adds |det| / (2 pi)^(3/2) exp(-1/2 sum_axis t^20) with t the point in its coordinates. A reflection does not change a
-    grid's density, hence the absolute value.
+    A grid adds |det| / (2 pi)^(3/2) exp(-1/2 sum_axis t^20) with t the point in its coordinates. A reflection does
+    not change a grid's density, hence the absolute value.
 
     Args:
         points: (n, 3).

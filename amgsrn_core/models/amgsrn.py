@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The adaptive multi-grid scene representation network of Wurster et al., section 4.1.
 
-M small feature grids, each placed in the domain by a learned transform; a point's features are interpolated in every grid,
-concatenated, and turned into a value by a small MLP. The MLP's output is in units of the value range: 0 is its low end, 1 its high end.
+M small feature grids, each placed in the domain by a learned transform; a point's features are interpolated in every
+grid, concatenated, and turned into a value by a small MLP. The MLP's output is in units of the value range: 0 is its
+low end, 1 its high end.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,7 +20,8 @@ from ..domain import Domain
 from ..field import ArrayInfo, Field
 from .transforms import TRANSFORM_FORMS
 
-# Points per kernel call: large enough to keep the cores busy, small enough that the (m, n, 3) intermediate stays in cache.
+# Points per kernel call: large enough to keep the cores busy, small enough that the (m, n, 3) intermediate stays in
+# cache.
 _BATCH = 1 << 15
 _FEATURE_INIT = 1e-4
 
@@ -47,7 +50,12 @@ class AMGSRNConfig:
 
     def __post_init__(self) -> None:
         counts = (self.grids, self.channels, self.outputs, *self.hidden)
-        if len(self.resolution) != 3 or min(self.resolution) < 2 or min(counts) < 1 or self.transform not in TRANSFORM_FORMS:
+        if (
+            len(self.resolution) != 3
+            or min(self.resolution) < 2
+            or min(counts) < 1
+            or self.transform not in TRANSFORM_FORMS
+        ):
             raise ValueError(f"not a network: {self}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,7 +97,7 @@ class AMGSRN(nn.Module):
         self.grids = nn.Parameter(_FEATURE_INIT * (2.0 * features - 1.0))
         widths = [config.grids * config.channels, *config.hidden, config.outputs]
         self.layers = nn.ModuleList()
-        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        for inputs, outputs in pairwise(widths):
             layer = nn.Linear(inputs, outputs, bias=config.bias)
             nn.init.xavier_normal_(layer.weight, generator=generator)
             if config.bias:
@@ -101,7 +109,7 @@ class AMGSRN(nn.Module):
         return self.placement()
 
     def forward(self, points: torch.Tensor, transforms: torch.Tensor | None = None) -> torch.Tensor:
-        """Values (n, outputs) in units of the value range; `transforms` replaces the network's own, e.g. a detached copy."""
+        """Values (n, outputs) in units of the value range; `transforms` (m, 4, 4) replaces the network's own."""
         matrices = self.transforms() if transforms is None else transforms
         return kernels.forward(points, matrices, self.grids, *self.mlp_parameters())
 
@@ -111,8 +119,9 @@ class AMGSRN(nn.Module):
 
     def mlp_parameters(self) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
         """Weights (out, in) and biases (out,) per layer; None where the layers have no bias."""
-        weights = [layer.weight for layer in self.layers]
-        return weights, [layer.bias for layer in self.layers] if self.config.bias else None
+        parameters = [dict(layer.named_parameters()) for layer in self.layers]
+        weights: list[torch.Tensor] = [p["weight"] for p in parameters]
+        return weights, [p["bias"] for p in parameters] if self.config.bias else None
 
     def parameter_count(self) -> int:
         """Number of learned values."""
@@ -120,7 +129,7 @@ class AMGSRN(nn.Module):
 
 
 class AMGSRNField(Field):
-    """A network as a field: scaled to the value range and evaluated in batches, so that memory does not grow with the points."""
+    """A network as a field: scaled to the value range, and evaluated in batches so that memory is bounded."""
 
     def __init__(self, network: AMGSRN, domain: Domain, array: ArrayInfo) -> None:
         self.network = network.eval().requires_grad_(False)

@@ -2,7 +2,8 @@
 """The two forms in which a grid's placement is learned; both give 4x4 matrices from the domain into the grid's own box.
 
 - `MatrixTransforms`: a free 4x4 matrix per grid, as in the paper (APMGSRN).
-- `ScaleRotationTransforms`: log-scales, a quaternion and a translation per grid, as in its successor (AMGSRN++): no shear.
+- `ScaleRotationTransforms`: log-scales, a quaternion and a translation per grid, as in its successor (AMGSRN++): no
+  shear.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ class MatrixTransforms(nn.Module):
 
 
 class ScaleRotationTransforms(nn.Module):
-    """Rotation times scale plus translation. State: `log_scales` (m, 3), `quaternions` (m, 4) as x, y, z, w, `translations` (m, 3)."""
+    """Rotation times scale plus translation.
+
+    State: `log_scales` (m, 3), `quaternions` (m, 4) as x, y, z, w, `translations` (m, 3).
+    """
 
     kind = "srt"
 
@@ -44,7 +48,7 @@ class ScaleRotationTransforms(nn.Module):
         self.translations = nn.Parameter(2 * _JITTER * torch.rand(count, 3, generator=generator) - _JITTER)
 
     def forward(self) -> torch.Tensor:
-        """(m, 4, 4): from normalized domain coordinates to each grid's [-1, 1]^3; quaternions need not be of unit length."""
+        """(m, 4, 4): from normalized domain coordinates to each grid's [-1, 1]^3; quaternions of any length."""
         linear = rotation_matrices(self.quaternions) * self.log_scales.exp().unsqueeze(1)
         top = torch.cat([linear, self.translations.unsqueeze(2)], dim=2)
         bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(top), 1, 4)

@@ -2,9 +2,23 @@
 """Ray marching of any field: camera, transfer function, marching, and pictures that refine progressively."""
 
 from .camera import Camera, orbit_camera
+from .colour_map import DEFAULT_COLOUR_MAP, colour_map, read_colour_map
 from .march import march
 from .progressive import ProgressivePicture, Speed, render_complete
 from .scene import Rays, Scene
 from .transfer_function import TransferFunction
 
-__all__ = ["Camera", "ProgressivePicture", "Rays", "Scene", "Speed", "TransferFunction", "march", "orbit_camera", "render_complete"]
+__all__ = [
+    "DEFAULT_COLOUR_MAP",
+    "Camera",
+    "ProgressivePicture",
+    "Rays",
+    "Scene",
+    "Speed",
+    "TransferFunction",
+    "colour_map",
+    "march",
+    "orbit_camera",
+    "read_colour_map",
+    "render_complete",
+]

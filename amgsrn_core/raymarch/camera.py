@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From pixels to rays, for any OpenGL camera (perspective, parallel, tiled, moved actors): all that is needed is its matrices."""
+"""From pixels to rays, for any OpenGL camera (perspective, parallel, tiled, moved actors), by its matrices alone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Camera:
         Args:
             bounds: (xmin, xmax, ymin, ymax, zmin, zmax) in data coordinates.
         """
-        corners = np.array([[bounds[i], bounds[2 + j], bounds[4 + k], 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+        corners = np.array(
+            [[bounds[i], bounds[2 + j], bounds[4 + k], 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+        )
         clip = corners @ self.data_to_clip.T
         if (clip[:, 3] <= 1e-9 * np.abs(clip[:, :3]).max()).any():
             # A corner is beside or behind the eye: its projection means nothing.

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The image hierarchy of progressive rendering (Wurster et al., section 6): which pixels to draw first, and what to show for the others.
+"""The image hierarchy of progressive rendering: which pixels to draw first, and what to show for the others.
 
-Pixels are visited in a checkerboard refinement. Level 0 is a square lattice of some stride s; the next level adds the centre of every
-lattice square, the one after that completes the lattice of stride s / 2, and so on until every pixel is drawn. Each level doubles the
-number of finished pixels, and no pixel is ever drawn twice.
+Source: Wurster et al., section 6.
+
+Pixels are visited in a checkerboard refinement. Level 0 is a square lattice of some stride s; the next level adds the
+centre of every lattice square, the one after that completes the lattice of stride s / 2, and so on until every pixel
+is drawn. Each level doubles the number of finished pixels, and no pixel is ever drawn twice.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ class Level:
     """One level: the pixels it adds.
 
     Attributes:
-        stride: distance in pixels of the square lattice that is complete, or (`centres`) half complete, after this level.
+        stride: distance in pixels of the square lattice that is complete, or (`centres`) half complete, after this
+            level.
         centres: the level added only the squares' centres, so the lattice of `stride` is a checkerboard.
         columns, rows: the pixels that this level adds, integers (n,).
     """
@@ -54,8 +57,8 @@ def fill_unfinished(picture: np.ndarray, stride: int, checkerboard: bool) -> np.
     """A whole picture from the finest finished level by bilinear interpolation.
 
     Args:
-        picture: float32 (height, width, c); the pixels of the lattice of `stride` are finished, or, with `checkerboard`, those of its
-            pixels whose lattice column and row are both even or both odd.
+        picture: float32 (height, width, c); the pixels of the lattice of `stride` are finished, or, with
+            `checkerboard`, those of its pixels whose lattice column and row are both even or both odd.
         stride: in pixels.
         checkerboard: see `picture`.
 
@@ -87,7 +90,7 @@ def _fill_checkerboard(lattice: np.ndarray) -> None:
 
 
 def _stretch(lattice: np.ndarray, size: int, stride: int, axis: int) -> np.ndarray:
-    """Linear interpolation along one axis from nodes at multiples of `stride` to `size` pixels; constant after the last node."""
+    """Linear interpolation along an axis from nodes `stride` pixels apart to `size` pixels, constant after the last."""
     if stride == 1:
         return lattice
     position = np.minimum(np.arange(size) / stride, lattice.shape[axis] - 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Front-to-back emission-absorption ray marching of any field, in batches that a caller can interleave with other work."""
+"""Front-to-back emission-absorption ray marching of any field, in batches between which a caller can pause."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def march(
 ) -> Generator[int, None, torch.Tensor]:
     """March rays through a field.
 
-    A ray is cut into segments of one step, the last one as long as what is left, so that opaque surfaces and faces of the box are
-    met exactly. A segment has the colour at its middle and the opacity 1 - (1 - a)^(length / unit distance). A ray ends when it is opaque.
+    A ray is cut into segments of one step, the last one as long as what is left, so that opaque surfaces and faces of
+    the box are met exactly. A segment has the colour at its middle and the opacity 1 - (1 - a)^(length / unit
+    distance). A ray ends when it is opaque.
 
     Args:
         field: any field.

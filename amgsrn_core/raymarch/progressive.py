@@ -20,12 +20,14 @@ _SECONDS_PER_TILE = 0.1
 _BATCH_LIMITS = (1 << 11, 1 << 15)
 _TILE_LIMITS = (64, 1 << 12)
 _STRIDE_LIMITS = (4, 64)
+# The coarsest picture has at least this many pixels along its shorter side, or it would show nothing.
+_COARSEST_PIXELS = 12
 # How much a new measurement counts in the running mean of the speed.
 _SPEED_WEIGHT = 0.2
 
 
 class Speed:
-    """Running mean of a field's samples per second on this machine; shared by all its pictures so that each starts well informed."""
+    """Running mean of a field's samples per second on this machine, shared by all pictures of the field."""
 
     def __init__(self, samples_per_second: float = 3e5) -> None:
         self.samples_per_second = samples_per_second
@@ -40,8 +42,8 @@ class ProgressivePicture:
     """The picture of one scene, drawn coarse to fine.
 
     Attributes:
-        image: float32 (height, width, 4), premultiplied colour and opacity, bottom row first: finished pixels, and between them what
-            the finest finished level of the image hierarchy interpolates to.
+        image: float32 (height, width, 4), premultiplied colour and opacity, bottom row first: finished pixels, and
+            between them what the finest finished level of the image hierarchy interpolates to.
         finished: number of finished pixels, of `total`.
         total: number of pixels.
         samples: number of samples taken so far.
@@ -69,8 +71,8 @@ class ProgressivePicture:
         """Go on drawing.
 
         Args:
-            seconds: the time slice; None draws everything there is to draw. The first level is always finished, whatever it takes,
-                as there is nothing to show before.
+            seconds: the time slice; None draws everything there is to draw. The first level is always finished,
+                whatever it takes, as there is nothing to show before.
 
         Returns:
             whether the picture is complete.
@@ -90,7 +92,7 @@ class ProgressivePicture:
         return self.is_complete
 
     def _draw(self, seconds: float | None) -> Iterator[int]:
-        """All the work in small portions; yields the samples taken in each. Pixels that miss the box are finished from the start."""
+        """All the work in small portions; yields the samples taken in each. Pixels off the box are finished at once."""
         left, right, bottom, top = self.scene.camera.project_box(self.scene.bounds)
         width, height = right - left, top - bottom
         self.finished = self.total - width * height
@@ -98,7 +100,7 @@ class ProgressivePicture:
             self.finished, self._has_first_level = self.total, True
             return
         window = self.image[bottom:top, left:right]
-        stride = 1 if seconds is None else self._first_stride(width * height, seconds)
+        stride = 1 if seconds is None else self._first_stride(width, height, seconds)
         for level in build_levels(width, height, stride):
             yield from self._draw_level(level, window, left, bottom)
             if level.stride > 1 or level.centres:
@@ -125,16 +127,18 @@ class ProgressivePicture:
         low, high = np.array(self.scene.bounds[::2]), np.array(self.scene.bounds[1::2])
         return max(1.0, 0.5 * float(np.linalg.norm(high - low)) / self.scene.step)
 
-    def _first_stride(self, pixels: int, seconds: float) -> int:
+    def _first_stride(self, width: int, height: int, seconds: float) -> int:
+        """The finest stride of level 0 that a time slice affords."""
         affordable = self.speed.samples_per_second * seconds
         stride, largest = _STRIDE_LIMITS
-        while stride < largest and pixels / stride**2 * self._samples_per_ray() > affordable:
+        largest = min(largest, min(width, height) // _COARSEST_PIXELS)
+        while 2 * stride <= largest and width * height / stride**2 * self._samples_per_ray() > affordable:
             stride *= 2
         return stride
 
 
 def render_complete(field: Field, scene: Scene) -> np.ndarray:
-    """The complete picture of a scene: float32 (height, width, 4), premultiplied colour and opacity, bottom row first."""
+    """The complete picture of a scene: float32 (height, width, 4), premultiplied RGBA, bottom row first."""
     picture = ProgressivePicture(field, scene)
     picture.advance()
     return picture.image

@@ -40,7 +40,8 @@ class Scene:
         unit_distance: the distance, in data coordinates, over which the opacity function holds.
         step: distance of samples along a ray, in data coordinates.
         depth: window depth of opaque geometry in [0, 1], float32 (height, width), bottom row first; None for none.
-        clipping_planes: float64 (k, 6), origin and normal in data coordinates; what lies on the side of the normal is drawn.
+        clipping_planes: float64 (k, 6), origin and normal in data coordinates; what lies on the side of the normal is
+            drawn.
     """
 
     camera: Camera

@@ -25,9 +25,13 @@ class TransferFunction:
     def __post_init__(self) -> None:
         low, high = self.value_range
         if self.table.ndim != 2 or self.table.shape[1] != 4 or len(self.table) < 2:
-            raise InvalidTransferFunction(f"a transfer function has shape {tuple(self.table.shape)}; expected (n, 4), n >= 2")
+            raise InvalidTransferFunction(
+                f"a transfer function has shape {tuple(self.table.shape)}; expected (n, 4), n >= 2"
+            )
         if not low <= high:
-            raise InvalidTransferFunction(f"a transfer function has the range {low} to {high}; the first must not exceed the second")
+            raise InvalidTransferFunction(
+                f"a transfer function has the range {low} to {high}; the first must not exceed the second"
+            )
 
     def to(self, device: torch.device) -> TransferFunction:
         """The same function on a device."""

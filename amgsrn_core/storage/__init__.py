@@ -5,4 +5,13 @@ from .atomic import atomic_path, write_atomically
 from .fields import open_field, save_field
 from .model_file import FORMAT_VERSION, SUFFIX, ModelHeader, read_header
 
-__all__ = ["FORMAT_VERSION", "SUFFIX", "ModelHeader", "atomic_path", "open_field", "read_header", "save_field", "write_atomically"]
+__all__ = [
+    "FORMAT_VERSION",
+    "SUFFIX",
+    "ModelHeader",
+    "atomic_path",
+    "open_field",
+    "read_header",
+    "save_field",
+    "write_atomically",
+]

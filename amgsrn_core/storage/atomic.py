@@ -14,7 +14,7 @@ from ..errors import ModelNotWritable
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path`; when the block ends well, what was written there takes the place of `path`, durably.
+    """A temporary name beside `path`; what was written there takes the place of `path` when the block ends well.
 
     When it fails, the temporary file is removed and whatever was at `path` is untouched.
 

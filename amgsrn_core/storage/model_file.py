@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The .amgsrn format: one safetensors file whose metadata key `amgsrn` is JSON. Nothing in it is ever executed.
 
-The JSON has `format_version`, `architecture` (`type` names the model), `domain`, `array` and `training`. Tensors are read when asked for.
+The JSON has `format_version`, `architecture` (`type` names the model), `domain`, `array` and `training`. Tensors are
+read when asked for.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def read_header(path: str | Path) -> ModelHeader:
         return _parse(path, (file.metadata() or {}).get(_METADATA_KEY))
 
 
-def read_tensors(path: str | Path, expected: Mapping[str, tuple[int, ...]], device: torch.device) -> dict[str, torch.Tensor]:
+def read_tensors(
+    path: str | Path, expected: Mapping[str, tuple[int, ...]], device: torch.device
+) -> dict[str, torch.Tensor]:
     """Read float32 tensors by name onto a device.
 
     Raises:
@@ -129,10 +132,12 @@ def _check_container(file: Path) -> None:
         if _LENGTH_BYTES + length > size:
             raise ModelFileDamaged(file, f"truncated: {size} bytes, its header alone needs {_LENGTH_BYTES + length}")
         try:
-            header = json.loads(stream.seek(_LENGTH_BYTES) and stream.read(length))
+            header = json.loads(start[_LENGTH_BYTES:] + stream.read(length - 1))
         except ValueError as error:
             raise NotAModelFile(file, "no safetensors header") from error
-    ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__" and "data_offsets" in entry]
+    ends = [
+        entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__" and "data_offsets" in entry
+    ]
     expected = _LENGTH_BYTES + length + max(ends, default=0)
     if size < expected:
         raise ModelFileDamaged(file, f"truncated: {size} of {expected} bytes")

@@ -85,7 +85,9 @@ def test_impossible_axes_are_refused(nodes: list[float]) -> None:
         Axis.rectilinear(nodes)
 
 
-@pytest.mark.parametrize("data", [{}, {"axes": {}}, {"axes": 3, "units": []}, {"axes": {k: {"count": 1} for k in "xyz"}}])
+@pytest.mark.parametrize(
+    "data", [{}, {"axes": {}}, {"axes": 3, "units": []}, {"axes": {k: {"count": 1} for k in "xyz"}}]
+)
 def test_unreadable_domains_are_refused(data: dict[str, object]) -> None:
     with pytest.raises(InvalidDomain):
         Domain.from_dict(data)
