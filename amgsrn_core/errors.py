@@ -29,6 +29,13 @@ class DeviceUnavailable(AmgsrnError):
         super().__init__(f"device '{device}' is not available here; choose one of: {', '.join(available)}")
 
 
+class KernelsUnavailable(AmgsrnError):
+    """The environment variable AMGSRN_KERNELS asks for a back end that cannot be used."""
+
+    def __init__(self, wanted: str, reason: str) -> None:
+        super().__init__(f"AMGSRN_KERNELS={wanted} cannot be used: {reason}")
+
+
 class NotEnoughMemory(AmgsrnError):
     """A request needs more memory than there is; nothing was allocated."""
 

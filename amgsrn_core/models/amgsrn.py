@@ -20,9 +20,6 @@ from ..domain import Domain
 from ..field import ArrayInfo, Field
 from .transforms import TRANSFORM_FORMS
 
-# Points per kernel call: large enough to keep the cores busy, small enough that the (m, n, 3) intermediate stays in
-# cache.
-_BATCH = 1 << 15
 _FEATURE_INIT = 1e-4
 
 
@@ -129,12 +126,13 @@ class AMGSRN(nn.Module):
 
 
 class AMGSRNField(Field):
-    """A network as a field: scaled to the value range, and evaluated in batches so that memory is bounded."""
+    """A network as a field, scaled to the value range. It keeps the parameters that the network has now."""
 
     def __init__(self, network: AMGSRN, domain: Domain, array: ArrayInfo) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = network
         self.domain = domain
         self.array = array
+        self._evaluate = kernels.evaluator(network.transforms(), network.grids, *network.mlp_parameters())
 
     @property
     def device(self) -> torch.device:
@@ -143,9 +141,4 @@ class AMGSRNField(Field):
     @torch.inference_mode()
     def sample(self, points: torch.Tensor) -> torch.Tensor:
         low, high = self.array.value_range
-        transforms = self.network.transforms()
-        values = points.new_empty(len(points), self.network.config.outputs)
-        for start in range(0, len(points), _BATCH):
-            batch = points[start : start + _BATCH]
-            torch.mul(self.network(batch, transforms), high - low, out=values[start : start + len(batch)])
-        return values.add_(low)
+        return self._evaluate(points).mul_(high - low).add_(low)

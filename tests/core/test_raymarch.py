@@ -272,9 +272,9 @@ def test_what_is_invisible_or_out_of_sight_costs_no_sample() -> None:
 
 def test_opaque_rays_end_early() -> None:
     field, scene = wavy_scene()
-    render_complete(field, Scene(scene.camera, scene.bounds, constant(0.001), 1.0, 0.05))
+    render_complete(field, Scene(scene.camera, scene.bounds, constant(0.001), 1.0, 0.25))
     clear, field.samples = field.samples, 0
-    render_complete(field, Scene(scene.camera, scene.bounds, constant(0.9999), 1.0, 0.05))
+    render_complete(field, Scene(scene.camera, scene.bounds, constant(0.9999), 1.0, 0.25))
     assert field.samples < 0.6 * clear
 
 

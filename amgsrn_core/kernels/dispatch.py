@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which back end evaluates a network: the compiled one where there is one, else the reference.
+
+The environment variable AMGSRN_KERNELS forces one: `reference`, `cpu`, or `auto` (the default).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import torch
+
+from ..errors import KernelsUnavailable
+from . import cpu, reference
+
+# Points per call of the reference: enough to keep the cores busy, few enough to bound its (m, n, 3) intermediate.
+_REFERENCE_BATCH = 1 << 15
+_CHOICES = ("auto", "reference", "cpu")
+
+Evaluator = Callable[[torch.Tensor], torch.Tensor]
+
+
+def evaluator(
+    transforms: torch.Tensor,
+    grids: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor] | None = None,
+) -> Evaluator:
+    """A function that evaluates a network as it is now: float32 points (n, 3) -> (n, outputs), in bounded memory.
+
+    Args:
+        transforms: (m, 4, 4).
+        grids: (m, c, d, h, w).
+        weights, biases: of the MLP, see `reference.mlp`.
+
+    Raises:
+        KernelsUnavailable: AMGSRN_KERNELS asks for a back end that is not there or does not exist.
+    """
+    backend, _ = chosen_backend(grids.device.type)
+    placement, features = transforms.detach().clone(), grids.detach().clone()
+    layers = [w.detach().clone() for w in weights]
+    shifts = None if biases is None else [b.detach().clone() for b in biases]
+    if backend == "cpu":
+        library, _ = cpu.load()
+        assert library is not None
+        return cpu.Evaluator(library, placement, features, layers, shifts)
+    return _ReferenceEvaluator(placement, features, layers, shifts)
+
+
+def chosen_backend(device_type: str) -> tuple[str, str]:
+    """The back end in use for a device type ('cpu', 'cuda'), and why, in words.
+
+    Raises:
+        KernelsUnavailable: see `evaluator`.
+    """
+    wanted = os.environ.get("AMGSRN_KERNELS", "auto")
+    if wanted not in _CHOICES:
+        raise KernelsUnavailable(wanted, f"choose one of: {', '.join(_CHOICES)}")
+    library, state = cpu.load()
+    if wanted == "reference":
+        return "reference", "AMGSRN_KERNELS=reference"
+    if device_type == "cpu":
+        if library is not None:
+            return "cpu", state
+        if wanted == "cpu":
+            raise KernelsUnavailable(wanted, state)
+        _say_once(f"the fast CPU kernels are not used: {state}; evaluating with PyTorch, about ten times slower")
+        return "reference", state
+    return "reference", f"PyTorch on {device_type}"
+
+
+@cache
+def _say_once(message: str) -> None:
+    logging.getLogger("amgsrn_core").warning(message)
+
+
+class _ReferenceEvaluator:
+    def __init__(
+        self,
+        transforms: torch.Tensor,
+        grids: torch.Tensor,
+        weights: list[torch.Tensor],
+        biases: list[torch.Tensor] | None,
+    ) -> None:
+        self._network = (transforms, grids, weights, biases)
+
+    @torch.inference_mode()
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        parts = [reference.forward(batch, *self._network) for batch in points.split(_REFERENCE_BATCH)]
+        return torch.cat(parts)

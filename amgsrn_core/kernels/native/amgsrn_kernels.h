@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The CPU kernels' plain C interface, so that one library serves every Python that a ParaView may embed (it
+// is loaded with ctypes). Array layouts are C order; points are (x, y, z) in [-1, 1]^3; all arrays are float.
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C"
+{
+#endif
+
+#define AMGSRN_MAX_LAYERS 8
+#define AMGSRN_EXPORT __attribute__((visibility("default")))
+
+  // A multi-grid network. Nothing is copied: the arrays must outlive the call.
+  typedef struct
+  {
+    int32_t grids;                      // M
+    int32_t channels;                   // C, features per node
+    int32_t depth, height, width;       // nodes per grid along z, y, x; at least 2 each
+    int32_t layers;                     // linear layers of the MLP, 1 to AMGSRN_MAX_LAYERS
+    int32_t outputs[AMGSRN_MAX_LAYERS]; // of each layer; the first one's inputs are grids * channels
+    const float* transforms;            // [M][3][4], from the domain into a grid's own [-1, 1]^3
+    const float* features; // [M][depth + 2][height + 2][width + 2][C], with a ring of zeros around each grid
+    const float* weights[AMGSRN_MAX_LAYERS]; // per layer [outputs][inputs]
+    const float* biases[AMGSRN_MAX_LAYERS];  // per layer [outputs], or null
+  } amgsrn_network;
+
+  // Version of this interface; the loader refuses a library that has another.
+  AMGSRN_EXPORT int32_t amgsrn_interface_version(void);
+
+  // Name of the instruction set in use, chosen when the library is first called.
+  AMGSRN_EXPORT const char* amgsrn_instruction_set(void);
+
+  // values[count][outputs of the last layer] of points[count][3]; ReLU between layers. `threads` <= 0: as
+  // many as there are cores. Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_infer(
+    const amgsrn_network* network, const float* points, int64_t count, float* values, int32_t threads);
+
+#ifdef __cplusplus
+}
+#endif

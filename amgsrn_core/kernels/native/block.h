@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Points are worked on in blocks, stored as a structure of arrays: value k of point p is at [k * kBlock + p].
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+namespace amgsrn
+{
+
+// Few enough for a block's features and hidden layers to stay in the first-level cache, a multiple of every
+// vector length.
+constexpr int kBlock = 64;
+
+struct AlignedFree
+{
+  void operator()(float* memory) const { std::free(memory); }
+};
+using AlignedFloats = std::unique_ptr<float[], AlignedFree>;
+
+// `count` floats aligned to a cache line, not initialized; null when memory ran out.
+inline AlignedFloats AllocateFloats(std::size_t count)
+{
+  const std::size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
+  return AlignedFloats(static_cast<float*>(std::aligned_alloc(64, bytes)));
+}
+
+// Transpose up to kBlock points (x, y, z) into a block; what is missing is filled with the last point.
+inline void LoadPoints(const float* points, std::int64_t available, float* block)
+{
+  for (int p = 0; p < kBlock; ++p)
+  {
+    const float* point = points + 3 * (p < available ? p : available - 1);
+    for (int axis = 0; axis < 3; ++axis)
+    {
+      block[axis * kBlock + p] = point[axis];
+    }
+  }
+}
+
+} // namespace amgsrn

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The compiled CPU kernels against the reference in double precision."""
+
+from __future__ import annotations
+
+import logging
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amgsrn_core import kernels
+from amgsrn_core.errors import KernelsUnavailable
+from amgsrn_core.kernels import cpu, dispatch, reference
+
+LIBRARY, STATE = cpu.load()
+needs_library = pytest.mark.skipif(LIBRARY is None, reason=f"CPU kernels: {STATE}")
+
+Network = tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], list[torch.Tensor] | None]
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Network:
+    m, c = draw(st.integers(1, 9)), draw(st.integers(1, 5))
+    shape = draw(st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(2, 9)))
+    hidden = draw(st.lists(st.integers(1, 256), max_size=3))
+    widths = [m * c, *hidden, draw(st.integers(1, 4))]
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+
+    def random(*size: int) -> torch.Tensor:
+        return torch.randn(*size, generator=generator)
+
+    transforms = torch.eye(4).repeat(m, 1, 1)
+    transforms[:, :3] += draw(st.sampled_from([0.05, 0.5, 3.0])) * random(m, 3, 4)
+    weights = [random(b, a) / a**0.5 for a, b in pairwise(widths)]
+    biases = [random(b) for b in widths[1:]] if draw(st.booleans()) else None
+    return transforms, random(m, c, *shape), weights, biases
+
+
+def double(network: Network) -> Network:
+    transforms, grids, weights, biases = network
+    return transforms.double(), grids.double(), [w.double() for w in weights], biases and [b.double() for b in biases]
+
+
+@needs_library
+@given(networks(), st.integers(0, 700), st.integers(0, 2**31))
+def test_inference_equals_the_reference(network: Network, count: int, seed: int) -> None:
+    assert LIBRARY is not None
+    points = torch.rand(count, 3, generator=torch.Generator().manual_seed(seed)) * 2.4 - 1.2
+    values = cpu.Evaluator(LIBRARY, *network)(points)
+    expected = reference.forward(points.double(), *double(network))
+    assert values.shape == expected.shape
+    if count:
+        # Features of narrow grids change fast: a point's last bit moves them, hence relative to the largest value.
+        scale = float(expected.abs().max()) or 1.0
+        np.testing.assert_allclose(values.numpy() / scale, expected.numpy() / scale, atol=1e-5)
+
+
+@needs_library
+def test_far_away_points_are_outside_every_grid() -> None:
+    assert LIBRARY is not None
+    network = torch.eye(4)[None], torch.ones(1, 1, 3, 3, 3), [torch.ones(1, 1)]
+    points = torch.tensor([[1e30, 0, 0], [0, -1e9, 0], [0, 0, 1e19], [0.0, 0, 0]])
+    assert cpu.Evaluator(LIBRARY, *network)(points)[:, 0].tolist() == [0, 0, 0, 1]
+
+
+def test_an_evaluator_keeps_the_parameters_it_was_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.rand(10, 3)
+    for backend in ["reference"] + (["cpu"] if LIBRARY is not None else []):
+        monkeypatch.setenv("AMGSRN_KERNELS", backend)
+        transforms, grids, weights = torch.eye(4)[None], torch.rand(1, 1, 3, 3, 3), [torch.rand(2, 1), torch.rand(1, 2)]
+        evaluate = kernels.evaluator(transforms, grids, weights)
+        before = evaluate(points)
+        for tensor in (transforms, grids, *weights):
+            tensor.zero_()
+        assert torch.equal(evaluate(points), before)
+
+
+def test_back_ends_can_be_forced_and_unknown_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMGSRN_KERNELS", "reference")
+    assert kernels.chosen_backend("cpu")[0] == "reference"
+    monkeypatch.setenv("AMGSRN_KERNELS", "vulkan")
+    with pytest.raises(KernelsUnavailable, match="choose one of: auto, reference, cpu"):
+        kernels.chosen_backend("cpu")
+
+
+def test_without_the_library_everything_works_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("AMGSRN_KERNELS", raising=False)
+    monkeypatch.setattr(cpu, "load", lambda: (None, "not built"))
+    dispatch._say_once.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            evaluate = kernels.evaluator(torch.eye(4)[None], torch.ones(1, 1, 3, 3, 3), [torch.ones(1, 1)])
+            assert evaluate(torch.zeros(2, 3)).tolist() == [[1.0], [1.0]]
+    assert len(caplog.records) == 1
+    assert "not built" in caplog.text
+    monkeypatch.setenv("AMGSRN_KERNELS", "cpu")
+    with pytest.raises(KernelsUnavailable, match="not built"):
+        kernels.chosen_backend("cpu")
