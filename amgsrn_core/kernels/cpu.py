@@ -7,11 +7,12 @@ import ctypes
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 _LIBRARY = Path(__file__).with_name("amgsrn_kernels.so")
-_INTERFACE_VERSION = 1
+_INTERFACE_VERSION = 2
 _MAX_LAYERS = 8
 
 _Pointer = ctypes.c_void_p
@@ -35,6 +36,17 @@ class _Network(ctypes.Structure):
     )
 
 
+class _Gradients(ctypes.Structure):
+    """`amgsrn_gradients` of native/amgsrn_kernels.h."""
+
+    _fields_ = (
+        ("transforms", _Pointer),
+        ("features", _Pointer),
+        ("weights", _Pointer * _MAX_LAYERS),
+        ("biases", _Pointer * _MAX_LAYERS),
+    )
+
+
 @cache
 def load() -> tuple[ctypes.CDLL | None, str]:
     """The library, or None, and in words what is used and why."""
@@ -48,12 +60,58 @@ def load() -> tuple[ctypes.CDLL | None, str]:
     if version != _INTERFACE_VERSION:
         return None, f"has interface version {version}, expected {_INTERFACE_VERSION}; run 'make setup' again"
     library.amgsrn_instruction_set.restype = ctypes.c_char_p
-    library.amgsrn_infer.argtypes = [ctypes.POINTER(_Network), _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int32]
+    network = ctypes.POINTER(_Network)
+    library.amgsrn_infer.argtypes = [network, _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int32]
+    gradients = ctypes.POINTER(_Gradients)
+    library.amgsrn_backward.argtypes = [network, _Pointer, ctypes.c_int64, _Pointer, gradients, ctypes.c_int32]
     return library, f"instruction set {library.amgsrn_instruction_set().decode()}"
 
 
+def can_run(*tensors: torch.Tensor) -> bool:
+    """Whether the kernels can work on these tensors: float32, on the CPU."""
+    return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+
+
+class _Layout:
+    """A network's parameters laid out as the kernels want them, and the structure that points to them."""
+
+    def __init__(
+        self,
+        transforms: torch.Tensor,
+        grids: torch.Tensor,
+        weights: Sequence[torch.Tensor],
+        biases: Sequence[torch.Tensor],
+    ) -> None:
+        self.transforms = transforms.detach()[:, :3].contiguous()
+        # The ring of zeros makes features fade to zero outside a grid without a test per corner.
+        ring = (0, 0, 1, 1, 1, 1, 1, 1)
+        self.features = torch.nn.functional.pad(grids.detach().movedim(1, -1), ring).contiguous()
+        self.weights = [w.detach().contiguous() for w in weights]
+        self.biases = [b.detach().contiguous() for b in biases]
+        self.structure = _Network(len(grids), grids.shape[1], *grids.shape[2:], len(weights))
+        self.structure.transforms, self.structure.features = self.transforms.data_ptr(), self.features.data_ptr()
+        for i, weight in enumerate(self.weights):
+            self.structure.outputs[i], self.structure.weights[i] = len(weight), weight.data_ptr()
+        for i, bias in enumerate(self.biases):
+            self.structure.biases[i] = bias.data_ptr()
+
+    def infer(self, library: ctypes.CDLL, points: torch.Tensor) -> torch.Tensor:
+        points = points.detach().contiguous()
+        values = torch.empty(len(points), len(self.weights[-1]))
+        failed = library.amgsrn_infer(
+            ctypes.byref(self.structure), points.data_ptr(), len(points), values.data_ptr(), torch.get_num_threads()
+        )
+        _check(failed)
+        return values
+
+
+def _check(failed: int) -> None:
+    if failed:
+        raise MemoryError("the CPU kernels ran out of memory")
+
+
 class Evaluator:
-    """A network ready for inference: parameters laid out as the kernels want them.
+    """A network ready for inference.
 
     Args:
         library: from `load`.
@@ -72,28 +130,67 @@ class Evaluator:
         biases: Sequence[torch.Tensor] | None = None,
     ) -> None:
         self._library = library
-        self.outputs = len(weights[-1])
-        # The ring of zeros makes features fade to zero outside a grid without a test per corner.
-        padded = torch.nn.functional.pad(grids.detach().movedim(1, -1), (0, 0, 1, 1, 1, 1, 1, 1))
-        self._tensors = [transforms.detach()[:, :3].contiguous(), padded.contiguous()]
-        layers = [w.detach().contiguous() for w in weights], [b.detach().contiguous() for b in biases or ()]
-        self._tensors += [*layers[0], *layers[1]]  # the structure holds bare pointers: keep what they point to
-        m, c, d, h, w = grids.shape
-        network = _Network(m, c, d, h, w, len(weights))
-        network.transforms, network.features = (t.data_ptr() for t in self._tensors[:2])
-        for i, weight in enumerate(layers[0]):
-            network.outputs[i], network.weights[i] = len(weight), weight.data_ptr()
-        for i, bias in enumerate(layers[1]):
-            network.biases[i] = bias.data_ptr()
-        self._network = network
+        self._layout = _Layout(transforms, grids, weights, biases or ())
 
     def __call__(self, points: torch.Tensor) -> torch.Tensor:
         """(n, 3) float32 on the CPU -> (n, outputs) in units of the value range."""
-        points = points.contiguous()
-        values = torch.empty(len(points), self.outputs)
-        failed = self._library.amgsrn_infer(
-            ctypes.byref(self._network), points.data_ptr(), len(points), values.data_ptr(), torch.get_num_threads()
+        return self._layout.infer(self._library, points)
+
+
+def forward(
+    library: ctypes.CDLL,
+    points: torch.Tensor,
+    transforms: torch.Tensor,
+    grids: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """`reference.forward`, differentiable in the parameters but not in the points; tensors are float32 on the CPU."""
+    return _Forward.apply(library, len(weights), points, transforms, grids, *weights, *(biases or ()))
+
+
+class _Forward(torch.autograd.Function):
+    """Inference forward; backward recomputes it block by block, so that nothing per point is kept in between."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        library: ctypes.CDLL,
+        layers: int,
+        points: torch.Tensor,
+        transforms: torch.Tensor,
+        grids: torch.Tensor,
+        *mlp: torch.Tensor,
+    ) -> torch.Tensor:
+        ctx.library, ctx.layout = library, _Layout(transforms, grids, mlp[:layers], mlp[layers:])
+        ctx.save_for_backward(points)
+        ctx.grid_shape = grids.shape
+        return ctx.layout.infer(library, points)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        layout: _Layout = ctx.layout
+        (points,) = (t.contiguous() for t in ctx.saved_tensors)
+        slope = slopes[0].contiguous()
+        features = torch.zeros_like(layout.features)
+        mlp = [torch.zeros_like(t) for t in (*layout.weights, *layout.biases)]
+        wants_transforms = ctx.needs_input_grad[3]
+        transforms = torch.zeros(len(layout.transforms), 4, 4) if wants_transforms else None
+        rows = torch.zeros_like(layout.transforms) if wants_transforms else None
+        gradients = _Gradients(None if rows is None else rows.data_ptr(), features.data_ptr())
+        count = len(layout.weights)
+        for i, gradient in enumerate(mlp):
+            (gradients.weights if i < count else gradients.biases)[i % count] = gradient.data_ptr()
+        failed = ctx.library.amgsrn_backward(
+            ctypes.byref(layout.structure),
+            points.data_ptr(),
+            len(points),
+            slope.data_ptr(),
+            ctypes.byref(gradients),
+            torch.get_num_threads(),
         )
-        if failed:
-            raise MemoryError("the CPU kernels ran out of memory")
-        return values
+        _check(failed)
+        if transforms is not None and rows is not None:
+            transforms[:, :3] = rows
+        grids = features[:, 1:-1, 1:-1, 1:-1].movedim(-1, 1).contiguous()
+        return None, None, None, transforms, grids, *mlp

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which back end evaluates a network: the compiled one where there is one, else the reference.
+"""Which back end works on a network: the compiled one where there is one, else the reference.
 
 The environment variable AMGSRN_KERNELS forces one: `reference`, `cpu`, or `auto` (the default).
 """
@@ -48,6 +48,25 @@ def evaluator(
         assert library is not None
         return cpu.Evaluator(library, placement, features, layers, shifts)
     return _ReferenceEvaluator(placement, features, layers, shifts)
+
+
+def forward(
+    points: torch.Tensor,
+    transforms: torch.Tensor,
+    grids: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """The whole network, differentiable; see `reference.forward`. Gradients for the points come from the reference.
+
+    Raises:
+        KernelsUnavailable: see `evaluator`.
+    """
+    if not points.requires_grad and chosen_backend(points.device.type)[0] == "cpu":
+        library, _ = cpu.load()
+        if library is not None and cpu.can_run(points, transforms, grids, *weights, *(biases or ())):
+            return cpu.forward(library, points, transforms, grids, weights, biases)
+    return reference.forward(points, transforms, grids, weights, biases)
 
 
 def chosen_backend(device_type: str) -> tuple[str, str]:

@@ -59,6 +59,67 @@ def test_inference_equals_the_reference(network: Network, count: int, seed: int)
         np.testing.assert_allclose(values.numpy() / scale, expected.numpy() / scale, atol=1e-5)
 
 
+def away_from_kinks(network: Network, points: torch.Tensor) -> torch.Tensor:
+    """Points at which round-off cannot change a gradient: not at a grid's node planes, no hidden value near zero."""
+    transforms, grids, weights, biases = double(network)
+    local = reference.to_local(points.double(), transforms)
+    nodes = torch.tensor(grids.shape[:1:-1], dtype=torch.float64)
+    position = (local + 1) / 2 * (nodes - 1)
+    smooth = ((position - position.round()).abs() > 1e-4).all(dim=2).all(dim=0)
+    hidden = reference.encode(points.double(), transforms, grids)
+    for i, weight in enumerate(weights[:-1]):
+        hidden = torch.nn.functional.linear(hidden, weight, biases[i] if biases else None)
+        # Exactly zero is what a point outside all grids has; it is cut off in any precision.
+        smooth &= ((hidden.abs() > 1e-4) | (hidden == 0)).all(dim=1)
+        hidden = hidden.relu()
+    return points[smooth]
+
+
+@needs_library
+@given(networks(), st.integers(0, 300), st.integers(0, 2**31), st.integers(1, 3))
+def test_gradients_equal_the_reference(network: Network, count: int, seed: int, threads: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    points = away_from_kinks(network, torch.rand(count, 3, generator=generator) * 2.4 - 1.2)
+    results = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for function, (transforms, grids, weights, biases) in (
+            (lambda *a: cpu.forward(LIBRARY, *a), network),
+            (reference.forward, double(network)),
+        ):
+            parameters = [t.requires_grad_() for t in (transforms, grids, *weights, *(biases or ()))]
+            values = function(points.to(transforms.dtype), transforms, grids, weights, biases)
+            slopes = torch.rand(values.shape, generator=torch.Generator().manual_seed(seed)).to(values.dtype)
+            results.append(torch.autograd.grad(values, parameters, slopes))
+    finally:
+        torch.set_num_threads(before)
+    for native, expected in zip(*results, strict=True):
+        scale = float(expected.abs().max()) or 1.0
+        np.testing.assert_allclose(native.numpy() / scale, expected.numpy() / scale, atol=1e-4)
+
+
+@needs_library
+def test_more_points_than_a_chunk_and_repeatable_bits() -> None:
+    generator = torch.Generator().manual_seed(1)
+    points = torch.rand(40001, 3, generator=generator) * 2 - 1
+    parameters = [torch.eye(4).repeat(3, 1, 1), torch.rand(3, 2, 5, 6, 7), torch.rand(9, 6), torch.rand(1, 9)]
+    gradients = []
+    for _ in range(2):
+        for parameter in parameters:
+            parameter.requires_grad_()
+        values = kernels.forward(points, parameters[0], parameters[1], parameters[2:])
+        gradients.append(torch.autograd.grad(values.sum(), parameters))
+    expected = torch.autograd.grad(
+        reference.forward(points, parameters[0], parameters[1], parameters[2:]).sum(), parameters
+    )
+    for first, second, reference_gradient in zip(*gradients, expected, strict=True):
+        assert torch.equal(first, second)
+        np.testing.assert_allclose(
+            first, reference_gradient, rtol=2e-3, atol=1e-3 * float(reference_gradient.abs().max())
+        )
+
+
 @needs_library
 def test_far_away_points_are_outside_every_grid() -> None:
     assert LIBRARY is not None

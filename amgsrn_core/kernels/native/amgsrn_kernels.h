@@ -27,6 +27,15 @@ extern "C"
     const float* biases[AMGSRN_MAX_LAYERS];  // per layer [outputs], or null
   } amgsrn_network;
 
+  // Where gradients are added to, laid out as the network's arrays.
+  typedef struct
+  {
+    float* transforms; // or null: not wanted
+    float* features;   // the ring of zeros gets gradients too; they mean nothing
+    float* weights[AMGSRN_MAX_LAYERS];
+    float* biases[AMGSRN_MAX_LAYERS]; // null where the network has none
+  } amgsrn_gradients;
+
   // Version of this interface; the loader refuses a library that has another.
   AMGSRN_EXPORT int32_t amgsrn_interface_version(void);
 
@@ -37,6 +46,12 @@ extern "C"
   // many as there are cores. Returns 0, or 1 when memory ran out.
   AMGSRN_EXPORT int32_t amgsrn_infer(
     const amgsrn_network* network, const float* points, int64_t count, float* values, int32_t threads);
+
+  // Adds the gradients of a loss to `gradients`, given the loss's slope value_gradients[count][outputs of the
+  // last layer] at points[count][3]. Memory does not grow with `count`; the result depends on `threads` in
+  // the last bits only. Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_backward(const amgsrn_network* network, const float* points, int64_t count,
+    const float* value_gradients, const amgsrn_gradients* gradients, int32_t threads);
 
 #ifdef __cplusplus
 }

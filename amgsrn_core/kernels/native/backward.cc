@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Gradients of a network's parameters. Points are taken in chunks of bounded size. For each chunk, threads
+// first share its blocks (MLP, recomputed), then the grids, so that no two threads add to one node and
+// results do not depend on their order.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backward.cc"
+#include <hwy/foreach_target.h> // must come before highway.h
+
+#include "amgsrn_kernels.h"
+#include "backward-inl.h"
+#include "block.h"
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+
+#ifndef AMGSRN_BACKWARD_TYPES_ // this file is included once per instruction set
+#define AMGSRN_BACKWARD_TYPES_
+namespace amgsrn
+{
+
+// What all threads share about the MLP.
+struct MlpLayout
+{
+  int inputs[AMGSRN_MAX_LAYERS];
+  int stride[AMGSRN_MAX_LAYERS];                       // inputs, padded to whole vectors
+  AlignedFloats transposed_weights[AMGSRN_MAX_LAYERS]; // [inputs][outputs]
+  int widest;
+};
+
+// What a thread needs for itself: [..][kBlock] arrays, and its share of the gradients ([outputs][stride],
+// [outputs]).
+struct MlpScratch
+{
+  AlignedFloats memory;
+  std::size_t gradient_size;
+  float* gradients; // start of `weights` and `biases`, which are contiguous
+  float* inputs[AMGSRN_MAX_LAYERS];
+  float* weights[AMGSRN_MAX_LAYERS];
+  float* biases[AMGSRN_MAX_LAYERS];
+  float* transposed;
+  float* slopes;
+  float* other_slopes;
+};
+
+} // namespace amgsrn
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace amgsrn
+{
+namespace HWY_NAMESPACE
+{
+
+// Forward and backward through the MLP for one block; the gradient with respect to the features goes to
+// `features` [grids * channels][kBlock], the gradients of weights and biases are added to the scratch's.
+void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float* points,
+  const std::int64_t available, const float* value_gradient, const MlpScratch& scratch, float* features)
+{
+  HWY_ALIGN float block[3 * kBlock];
+  LoadPoints(points, available, block);
+  Encode(net, block, scratch.inputs[0]);
+  for (int layer = 0; layer + 1 < net.layers; ++layer)
+  {
+    Linear(net.weights[layer], net.biases[layer], net.outputs[layer], layout.inputs[layer],
+      scratch.inputs[layer], scratch.inputs[layer + 1], true);
+  }
+  float* dy = scratch.slopes;
+  float* dx = scratch.other_slopes;
+  const int outputs = net.outputs[net.layers - 1];
+  for (int o = 0; o < outputs; ++o)
+  {
+    for (int p = 0; p < kBlock; ++p)
+    {
+      // Points that only fill the block up have no slope, hence no influence.
+      dy[o * kBlock + p] = p < available ? value_gradient[p * outputs + o] : 0.0f;
+    }
+  }
+  for (int layer = net.layers - 1; layer >= 0; --layer)
+  {
+    const int rows = net.outputs[layer], inputs = layout.inputs[layer];
+    Transpose(scratch.inputs[layer], inputs, scratch.transposed, layout.stride[layer]);
+    WeightGradient(dy, rows, scratch.transposed, layout.stride[layer], inputs, scratch.weights[layer]);
+    if (net.biases[layer])
+    {
+      for (int row = 0; row < rows; ++row)
+      {
+        float sum = 0.0f;
+        for (int p = 0; p < kBlock; ++p)
+        {
+          sum += dy[row * kBlock + p];
+        }
+        scratch.biases[layer][row] += sum;
+      }
+    }
+    Linear(
+      layout.transposed_weights[layer].get(), nullptr, inputs, rows, dy, layer == 0 ? features : dx, false);
+    if (layer > 0)
+    {
+      ReluGradient(scratch.inputs[layer], inputs, dx);
+      std::swap(dy, dx);
+    }
+  }
+}
+
+// Adds what blocks [0, blocks) of a chunk give to one grid.
+void GridGradientOfBlocks(const amgsrn_network& net, const int grid, const float* points,
+  const std::int64_t count, const float* slopes, float* nodes, float* transform)
+{
+  HWY_ALIGN float block[3 * kBlock];
+  const std::size_t features = static_cast<std::size_t>(net.grids) * net.channels * kBlock;
+  for (std::int64_t start = 0; start < count; start += kBlock)
+  {
+    LoadPoints(points + 3 * start, std::min<std::int64_t>(kBlock, count - start), block);
+    GridGradient(net, grid, block, slopes + start / kBlock * features, nodes, transform);
+  }
+}
+
+} // namespace HWY_NAMESPACE
+} // namespace amgsrn
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include <omp.h>
+
+#include <atomic>
+#include <vector>
+
+namespace amgsrn
+{
+HWY_EXPORT(MlpGradient);
+HWY_EXPORT(GridGradientOfBlocks);
+
+namespace
+{
+
+// Points per chunk: bounds the memory for the features' gradients, whatever the number of points.
+constexpr std::int64_t kChunk = 1 << 14;
+
+bool MakeLayout(const amgsrn_network& net, MlpLayout& layout)
+{
+  int inputs = net.grids * net.channels;
+  layout.widest = inputs;
+  for (int layer = 0; layer < net.layers; ++layer)
+  {
+    const int outputs = net.outputs[layer];
+    layout.inputs[layer] = inputs;
+    layout.stride[layer] = (inputs + kBlock - 1) / kBlock * kBlock;
+    layout.widest = std::max(layout.widest, outputs);
+    layout.transposed_weights[layer] = AllocateFloats(static_cast<std::size_t>(inputs) * outputs);
+    if (!layout.transposed_weights[layer])
+    {
+      return false;
+    }
+    for (int row = 0; row < outputs; ++row)
+    {
+      for (int column = 0; column < inputs; ++column)
+      {
+        layout.transposed_weights[layer][column * outputs + row] = net.weights[layer][row * inputs + column];
+      }
+    }
+    inputs = outputs;
+  }
+  return true;
+}
+
+bool MakeScratch(const amgsrn_network& net, const MlpLayout& layout, MlpScratch& scratch)
+{
+  std::size_t activations = 2 * static_cast<std::size_t>(layout.widest) * kBlock, gradients = 0;
+  std::size_t widest_stride = 0;
+  for (int layer = 0; layer < net.layers; ++layer)
+  {
+    activations += static_cast<std::size_t>(layout.inputs[layer]) * kBlock;
+    widest_stride = std::max<std::size_t>(widest_stride, layout.stride[layer]);
+    gradients += static_cast<std::size_t>(net.outputs[layer]) * (layout.stride[layer] + kBlock);
+  }
+  const std::size_t size = activations + widest_stride * kBlock + gradients;
+  scratch.memory = AllocateFloats(size);
+  if (!scratch.memory)
+  {
+    return false;
+  }
+  std::fill_n(scratch.memory.get(), size, 0.0f);
+  float* next = scratch.memory.get();
+  const auto take = [&next](const std::size_t count)
+  {
+    float* const start = next;
+    next += count;
+    return start;
+  };
+  scratch.slopes = take(static_cast<std::size_t>(layout.widest) * kBlock);
+  scratch.other_slopes = take(static_cast<std::size_t>(layout.widest) * kBlock);
+  scratch.transposed = take(widest_stride * kBlock);
+  for (int layer = 0; layer < net.layers; ++layer)
+  {
+    scratch.inputs[layer] = take(static_cast<std::size_t>(layout.inputs[layer]) * kBlock);
+  }
+  scratch.gradients = next;
+  scratch.gradient_size = gradients;
+  for (int layer = 0; layer < net.layers; ++layer)
+  {
+    scratch.weights[layer] = take(static_cast<std::size_t>(net.outputs[layer]) * layout.stride[layer]);
+    // A multiple of kBlock floats, so that what follows stays aligned.
+    scratch.biases[layer] = take(static_cast<std::size_t>(net.outputs[layer]) * kBlock);
+  }
+  return true;
+}
+
+// Adds one thread's share; called in the threads' order, so that a sum does not depend on which thread is
+// first.
+void AddMlpGradients(const amgsrn_network& net, const MlpLayout& layout, const MlpScratch& scratch,
+  const amgsrn_gradients& gradients)
+{
+  for (int layer = 0; layer < net.layers; ++layer)
+  {
+    const int inputs = layout.inputs[layer];
+    for (int row = 0; row < net.outputs[layer]; ++row)
+    {
+      for (int column = 0; column < inputs; ++column)
+      {
+        gradients.weights[layer][row * inputs + column] +=
+          scratch.weights[layer][row * layout.stride[layer] + column];
+      }
+      if (net.biases[layer])
+      {
+        gradients.biases[layer][row] += scratch.biases[layer][row];
+      }
+    }
+  }
+}
+
+} // namespace
+} // namespace amgsrn
+
+extern "C" int32_t amgsrn_backward(const amgsrn_network* network, const float* points, int64_t count,
+  const float* value_gradients, const amgsrn_gradients* gradients, int32_t threads)
+{
+  using namespace amgsrn;
+  const amgsrn_network& net = *network;
+  const std::int64_t largest_chunk = std::min(kChunk, (count + kBlock - 1) / kBlock * kBlock);
+  const std::size_t features_per_block = static_cast<std::size_t>(net.grids) * net.channels * kBlock;
+  const std::size_t nodes_per_grid =
+    static_cast<std::size_t>(net.depth + 2) * (net.height + 2) * (net.width + 2) * net.channels;
+  const int outputs = net.outputs[net.layers - 1];
+  const int team = threads > 0 ? threads : omp_get_num_procs();
+  MlpLayout layout;
+  std::vector<MlpScratch> scratches(team);
+  const AlignedFloats slopes = AllocateFloats(largest_chunk / kBlock * features_per_block);
+  std::atomic<bool> complete{ MakeLayout(net, layout) && slopes };
+#pragma omp parallel num_threads(team)
+  {
+    MlpScratch& scratch = scratches[omp_get_thread_num()];
+    if (complete && !MakeScratch(net, layout, scratch))
+    {
+      complete = false;
+    }
+#pragma omp barrier
+    for (std::int64_t first = 0; complete && first < count; first += kChunk)
+    {
+      const std::int64_t size = std::min(kChunk, count - first);
+#pragma omp for schedule(static)
+      for (std::int64_t start = 0; start < size; start += kBlock)
+      {
+        HWY_DYNAMIC_DISPATCH(MlpGradient)
+        (net, layout, points + 3 * (first + start), std::min<std::int64_t>(kBlock, size - start),
+          value_gradients + (first + start) * outputs, scratch,
+          slopes.get() + start / kBlock * features_per_block);
+      }
+#pragma omp for schedule(dynamic)
+      for (int grid = 0; grid < net.grids; ++grid)
+      {
+        HWY_DYNAMIC_DISPATCH(GridGradientOfBlocks)
+        (net, grid, points + 3 * first, size, slopes.get(), gradients->features + grid * nodes_per_grid,
+          gradients->transforms ? gradients->transforms + 12 * grid : nullptr);
+      }
+    }
+  }
+  if (!complete)
+  {
+    return 1;
+  }
+  for (const MlpScratch& scratch : scratches)
+  {
+    if (scratch.memory) // OpenMP may have given fewer threads than asked for
+    {
+      AddMlpGradients(net, layout, scratch, *gradients);
+    }
+  }
+  return 0;
+}
+#endif
