@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The hot loops as one table of functions; back ends are interchangeable and have the signatures of `reference`."""
 
-from .dispatch import Evaluator, chosen_backend, evaluator, forward
+from .dispatch import Evaluator, chosen_backend, evaluator, forward, mean_squared_error
 from .reference import density, encode, mlp, to_local
 
-__all__ = ["Evaluator", "chosen_backend", "density", "encode", "evaluator", "forward", "mlp", "to_local"]
+__all__ = [
+    "Evaluator",
+    "chosen_backend",
+    "density",
+    "encode",
+    "evaluator",
+    "forward",
+    "mean_squared_error",
+    "mlp",
+    "to_local",
+]

@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 _LIBRARY = Path(__file__).with_name("amgsrn_kernels.so")
-_INTERFACE_VERSION = 2
+_INTERFACE_VERSION = 4
 _MAX_LAYERS = 8
 
 _Pointer = ctypes.c_void_p
@@ -64,6 +66,21 @@ def load() -> tuple[ctypes.CDLL | None, str]:
     library.amgsrn_infer.argtypes = [network, _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int32]
     gradients = ctypes.POINTER(_Gradients)
     library.amgsrn_backward.argtypes = [network, _Pointer, ctypes.c_int64, _Pointer, gradients, ctypes.c_int32]
+    loss = ctypes.POINTER(ctypes.c_double)
+    library.amgsrn_squared_error.argtypes = [*library.amgsrn_backward.argtypes[:-1], loss, ctypes.c_int32]
+    sizes = ctypes.POINTER(ctypes.c_int32)
+    library.amgsrn_sample.argtypes = [
+        _Pointer,
+        sizes,
+        sizes,
+        ctypes.c_uint64,
+        ctypes.c_uint64,
+        ctypes.c_int32,
+        _Pointer,
+        _Pointer,
+        ctypes.c_int32,
+    ]
+    library.amgsrn_sample.restype = None
     return library, f"instruction set {library.amgsrn_instruction_set().decode()}"
 
 
@@ -149,6 +166,40 @@ def forward(
     return _Forward.apply(library, len(weights), points, transforms, grids, *weights, *(biases or ()))
 
 
+def mean_squared_error(
+    library: ctypes.CDLL,
+    points: torch.Tensor,
+    targets: torch.Tensor,
+    transforms: torch.Tensor,
+    grids: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """`reference.mean_squared_error`, differentiable in the parameters; tensors are float32 on the CPU."""
+    return _MeanSquaredError.apply(library, len(weights), points, targets, transforms, grids, *weights, *(biases or ()))
+
+
+class _GradientBuffers:
+    """Zeros where the kernels add the gradients of a network's parameters."""
+
+    def __init__(self, layout: _Layout, wants_transforms: bool) -> None:
+        self._features = torch.zeros_like(layout.features)
+        self._mlp = [torch.zeros_like(t) for t in (*layout.weights, *layout.biases)]
+        self._rows = torch.zeros_like(layout.transforms) if wants_transforms else None
+        self.structure = _Gradients(None if self._rows is None else self._rows.data_ptr(), self._features.data_ptr())
+        layers = len(layout.weights)
+        for i, gradient in enumerate(self._mlp):
+            (self.structure.weights if i < layers else self.structure.biases)[i % layers] = gradient.data_ptr()
+
+    def results(self) -> tuple[torch.Tensor | None, ...]:
+        """Gradients in the order and shapes of (transforms, grids, *weights, *biases)."""
+        transforms = None
+        if self._rows is not None:
+            transforms = torch.nn.functional.pad(self._rows, (0, 0, 0, 1))
+        grids = self._features[:, 1:-1, 1:-1, 1:-1].movedim(-1, 1).contiguous()
+        return transforms, grids, *self._mlp
+
+
 class _Forward(torch.autograd.Function):
     """Inference forward; backward recomputes it block by block, so that nothing per point is kept in between."""
 
@@ -164,33 +215,93 @@ class _Forward(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.library, ctx.layout = library, _Layout(transforms, grids, mlp[:layers], mlp[layers:])
         ctx.save_for_backward(points)
-        ctx.grid_shape = grids.shape
         return ctx.layout.infer(library, points)
 
     @staticmethod
     def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         layout: _Layout = ctx.layout
-        (points,) = (t.contiguous() for t in ctx.saved_tensors)
-        slope = slopes[0].contiguous()
-        features = torch.zeros_like(layout.features)
-        mlp = [torch.zeros_like(t) for t in (*layout.weights, *layout.biases)]
-        wants_transforms = ctx.needs_input_grad[3]
-        transforms = torch.zeros(len(layout.transforms), 4, 4) if wants_transforms else None
-        rows = torch.zeros_like(layout.transforms) if wants_transforms else None
-        gradients = _Gradients(None if rows is None else rows.data_ptr(), features.data_ptr())
-        count = len(layout.weights)
-        for i, gradient in enumerate(mlp):
-            (gradients.weights if i < count else gradients.biases)[i % count] = gradient.data_ptr()
+        points, slope = ctx.saved_tensors[0].contiguous(), slopes[0].contiguous()
+        buffers = _GradientBuffers(layout, ctx.needs_input_grad[3])
         failed = ctx.library.amgsrn_backward(
             ctypes.byref(layout.structure),
             points.data_ptr(),
             len(points),
             slope.data_ptr(),
-            ctypes.byref(gradients),
+            ctypes.byref(buffers.structure),
             torch.get_num_threads(),
         )
         _check(failed)
-        if transforms is not None and rows is not None:
-            transforms[:, :3] = rows
-        grids = features[:, 1:-1, 1:-1, 1:-1].movedim(-1, 1).contiguous()
-        return None, None, None, transforms, grids, *mlp
+        return None, None, None, *buffers.results()
+
+
+class _MeanSquaredError(torch.autograd.Function):
+    """Loss and gradients in one pass, forward; backward only scales them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        library: ctypes.CDLL,
+        layers: int,
+        points: torch.Tensor,
+        targets: torch.Tensor,
+        transforms: torch.Tensor,
+        grids: torch.Tensor,
+        *mlp: torch.Tensor,
+    ) -> torch.Tensor:
+        layout = _Layout(transforms, grids, mlp[:layers], mlp[layers:])
+        buffers = _GradientBuffers(layout, ctx.needs_input_grad[4])
+        points, targets = points.contiguous(), targets.contiguous()
+        loss = ctypes.c_double()
+        failed = library.amgsrn_squared_error(
+            ctypes.byref(layout.structure),
+            points.data_ptr(),
+            len(points),
+            targets.data_ptr(),
+            ctypes.byref(buffers.structure),
+            ctypes.byref(loss),
+            torch.get_num_threads(),
+        )
+        _check(failed)
+        ctx.gradients = buffers.results()
+        return torch.tensor(loss.value)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        scaled = [None if g is None else g.mul_(slopes[0]) for g in ctx.gradients]
+        ctx.gradients = ()  # scaled in place: a second backward would scale twice
+        return None, None, None, None, *scaled
+
+
+def sample_bricks(
+    library: ctypes.CDLL, values: np.ndarray, bricks: tuple[int, int, int], seed: int, step: int, at_nodes: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One random point in each cell of a lattice over a volume, neighbours in space next to each other.
+
+    Args:
+        library: from `load`.
+        values: float32 [z, y, x], C order; interpolated to the points, NaN next to a NaN.
+        bricks: of 4 x 4 x 4 cells each, along (x, y, z).
+        seed, step: the same give the same samples.
+        at_nodes: draw the volume's nodes rather than points between them.
+
+    Returns:
+        points (n, 3) in [-1, 1]^3 and values there (n,), n = 64 x number of bricks.
+    """
+    assert values.dtype == np.float32
+    assert values.flags.c_contiguous
+    count = 64 * bricks[0] * bricks[1] * bricks[2]
+    points, targets = torch.empty(count, 3), torch.empty(count)
+    nodes = (ctypes.c_int32 * 3)(*values.shape[::-1])
+    library.amgsrn_sample(
+        values.ctypes.data,
+        nodes,
+        (ctypes.c_int32 * 3)(*bricks),
+        seed,
+        step,
+        int(at_nodes),
+        points.data_ptr(),
+        targets.data_ptr(),
+        torch.get_num_threads(),
+    )
+    return points, targets

@@ -6,6 +6,7 @@ The environment variable AMGSRN_KERNELS forces one: `reference`, `cpu`, or `auto
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -62,11 +63,36 @@ def forward(
     Raises:
         KernelsUnavailable: see `evaluator`.
     """
-    if not points.requires_grad and chosen_backend(points.device.type)[0] == "cpu":
-        library, _ = cpu.load()
-        if library is not None and cpu.can_run(points, transforms, grids, *weights, *(biases or ())):
-            return cpu.forward(library, points, transforms, grids, weights, biases)
+    library = _cpu_library(points, transforms, grids, *weights, *(biases or ()))
+    if library is not None:
+        return cpu.forward(library, points, transforms, grids, weights, biases)
     return reference.forward(points, transforms, grids, weights, biases)
+
+
+def mean_squared_error(
+    points: torch.Tensor,
+    targets: torch.Tensor,
+    transforms: torch.Tensor,
+    grids: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """The reconstruction loss, differentiable once in the parameters; see `reference.mean_squared_error`.
+
+    Raises:
+        KernelsUnavailable: see `evaluator`.
+    """
+    library = _cpu_library(points, targets, transforms, grids, *weights, *(biases or ()))
+    if library is not None and len(points):
+        return cpu.mean_squared_error(library, points, targets, transforms, grids, weights, biases)
+    return reference.mean_squared_error(points, targets, transforms, grids, weights, biases)
+
+
+def _cpu_library(points: torch.Tensor, *others: torch.Tensor) -> ctypes.CDLL | None:
+    """The compiled kernels if they are to work on these tensors; they have no gradient with respect to the points."""
+    if points.requires_grad or chosen_backend(points.device.type)[0] != "cpu" or not cpu.can_run(points, *others):
+        return None
+    return cpu.load()[0]
 
 
 def chosen_backend(device_type: str) -> tuple[str, str]:

@@ -101,3 +101,15 @@ def forward(
 ) -> torch.Tensor:
     """The whole network: (n, 3) -> (n, outputs), outputs in units of the value range."""
     return mlp(encode(points, transforms, grids), weights, biases)
+
+
+def mean_squared_error(
+    points: torch.Tensor,
+    targets: torch.Tensor,
+    transforms: torch.Tensor,
+    grids: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """The reconstruction loss: mean squared difference of the network's values to targets (n, outputs), a scalar."""
+    return (forward(points, transforms, grids, weights, biases) - targets).square().mean()

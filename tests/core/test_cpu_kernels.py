@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from amgsrn_core import kernels
 from amgsrn_core.errors import KernelsUnavailable
@@ -97,6 +98,86 @@ def test_gradients_equal_the_reference(network: Network, count: int, seed: int, 
     for native, expected in zip(*results, strict=True):
         scale = float(expected.abs().max()) or 1.0
         np.testing.assert_allclose(native.numpy() / scale, expected.numpy() / scale, atol=1e-4)
+
+
+@needs_library
+@given(networks(), st.integers(1, 300), st.integers(0, 2**31))
+def test_the_fused_loss_equals_the_reference(network: Network, count: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    points = away_from_kinks(network, torch.rand(count, 3, generator=generator) * 2.4 - 1.2)
+    if not len(points):
+        return
+    outputs = len(network[2][-1])
+    targets = torch.rand(len(points), outputs, generator=generator)
+    results = []
+    for function, (transforms, grids, weights, biases) in (
+        (kernels.mean_squared_error, network),
+        (reference.mean_squared_error, double(network)),
+    ):
+        parameters = [t.requires_grad_() for t in (transforms, grids, *weights, *(biases or ()))]
+        arguments = points.to(transforms.dtype), targets.to(transforms.dtype), transforms, grids, weights, biases
+        loss = 3.0 * function(*arguments)
+        results.append((loss.detach(), torch.autograd.grad(loss, parameters)))
+    assert float(results[0][0]) == pytest.approx(float(results[1][0]), rel=1e-5)
+    for native, expected in zip(results[0][1], results[1][1], strict=True):
+        scale = float(expected.abs().max()) or 1.0
+        np.testing.assert_allclose(native.numpy() / scale, expected.numpy() / scale, atol=1e-4)
+
+
+@needs_library
+@given(
+    st.tuples(st.integers(2, 20), st.integers(2, 20), st.integers(2, 20)),
+    st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)),
+    st.integers(0, 2**62),
+    st.integers(0, 2**40),
+    st.booleans(),
+)
+def test_samples_are_the_volumes_values(
+    shape: tuple[int, int, int], bricks: tuple[int, int, int], seed: int, step: int, at_nodes: bool
+) -> None:
+    assert LIBRARY is not None
+    values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    points, targets = cpu.sample_bricks(LIBRARY, values, bricks, seed, step, at_nodes)
+    assert points.abs().max() <= 1
+    index = (points.double().numpy()[:, ::-1] + 1) / 2 * (np.array(shape) - 1)
+    np.testing.assert_allclose(targets, map_coordinates(values, index.T, order=1, mode="nearest"), atol=1e-4)
+    if at_nodes:
+        np.testing.assert_allclose(index, index.round(), atol=1e-4)
+
+
+@needs_library
+def test_samples_are_stratified_repeatable_and_coherent() -> None:
+    assert LIBRARY is not None
+    values = np.zeros((8, 8, 8), np.float32)
+    bricks, counts = (2, 3, 1), np.zeros((4, 12, 8), int)
+    draws = []
+    for step in range(200):
+        points, _ = cpu.sample_bricks(LIBRARY, values, bricks, 7, step, False)
+        draws.append(points)
+        cells = ((points.numpy()[:, ::-1] + 1) / 2 * counts.shape).astype(int)
+        np.add.at(counts, tuple(np.minimum(cells, np.array(counts.shape) - 1).T), 1)
+    # One point per (shifted) cell and step: far less spread over bricks than independent points have, about 103.
+    per_brick = counts.reshape(1, 4, 3, 4, 2, 4).sum(axis=(1, 3, 5))
+    assert per_brick.sum() == 200 * 64 * 6
+    assert per_brick.std() < 60
+    assert abs(float(torch.cat(draws).mean())) < 0.01
+    assert torch.equal(draws[3], cpu.sample_bricks(LIBRARY, values, bricks, 7, 3, False)[0])
+    assert not torch.equal(draws[3], draws[4])
+    assert not torch.equal(draws[3], cpu.sample_bricks(LIBRARY, values, bricks, 8, 3, False)[0])
+    blocks = draws[0].view(-1, 64, 3)
+    inner = blocks[(blocks.abs() < 0.7).all(dim=2).all(dim=1)]
+    assert (inner.amax(dim=1) - inner.amin(dim=1)).max() <= 2.0
+
+
+@needs_library
+def test_samples_next_to_missing_values_are_missing() -> None:
+    assert LIBRARY is not None
+    values = np.ones((9, 9, 9), np.float32)
+    values[4, 4, 4] = np.nan
+    points, targets = cpu.sample_bricks(LIBRARY, values, (4, 4, 4), 0, 0, False)
+    beside = (points.abs() < 0.25 - 1e-4).all(dim=1)
+    assert torch.isnan(targets[beside]).all()
+    assert torch.isfinite(targets[(points.abs() > 0.25 + 1e-4).any(dim=1)]).all()
 
 
 @needs_library

@@ -33,14 +33,21 @@ struct MlpLayout
 struct MlpScratch
 {
   AlignedFloats memory;
-  std::size_t gradient_size;
-  float* gradients; // start of `weights` and `biases`, which are contiguous
   float* inputs[AMGSRN_MAX_LAYERS];
   float* weights[AMGSRN_MAX_LAYERS];
   float* biases[AMGSRN_MAX_LAYERS];
   float* transposed;
   float* slopes;
   float* other_slopes;
+  double squared_error;
+};
+
+// What the loss is: given slopes, or the mean squared error to given targets ([count][outputs] either).
+struct Loss
+{
+  const float* slopes;
+  const float* targets;
+  float scale; // of the squared error's slope
 };
 
 } // namespace amgsrn
@@ -52,30 +59,55 @@ namespace amgsrn
 namespace HWY_NAMESPACE
 {
 
-// Forward and backward through the MLP for one block; the gradient with respect to the features goes to
-// `features` [grids * channels][kBlock], the gradients of weights and biases are added to the scratch's.
-void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float* points,
-  const std::int64_t available, const float* value_gradient, const MlpScratch& scratch, float* features)
+// Slopes of the loss with respect to the last layer's outputs y [outputs][kBlock], in place.
+void LossSlopes(const Loss& loss, const std::int64_t first, const int available, const int outputs, float* y,
+  double& squared_error)
 {
-  HWY_ALIGN float block[3 * kBlock];
-  LoadPoints(points, available, block);
-  Encode(net, block, scratch.inputs[0]);
-  for (int layer = 0; layer + 1 < net.layers; ++layer)
-  {
-    Linear(net.weights[layer], net.biases[layer], net.outputs[layer], layout.inputs[layer],
-      scratch.inputs[layer], scratch.inputs[layer + 1], true);
-  }
-  float* dy = scratch.slopes;
-  float* dx = scratch.other_slopes;
-  const int outputs = net.outputs[net.layers - 1];
   for (int o = 0; o < outputs; ++o)
   {
     for (int p = 0; p < kBlock; ++p)
     {
-      // Points that only fill the block up have no slope, hence no influence.
-      dy[o * kBlock + p] = p < available ? value_gradient[p * outputs + o] : 0.0f;
+      const std::int64_t index = (first + p) * outputs + o;
+      float& value = y[o * kBlock + p];
+      if (p >= available)
+      {
+        value = 0.0f; // points that only fill the block up have no influence
+      }
+      else if (loss.slopes)
+      {
+        value = loss.slopes[index];
+      }
+      else
+      {
+        const float error = value - loss.targets[index];
+        squared_error += static_cast<double>(error) * error;
+        value = loss.scale * error;
+      }
     }
   }
+}
+
+// Forward and backward through the MLP for the block that starts at point `first`; the gradient with respect
+// to the features goes to `features` [grids * channels][kBlock], the gradients of weights and biases are
+// added to the scratch's.
+void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float* points,
+  const std::int64_t first, const int available, const Loss& loss, MlpScratch& scratch, float* features)
+{
+  HWY_ALIGN float block[3 * kBlock];
+  LoadPoints(points + 3 * first, available, block);
+  Encode(net, block, scratch.inputs[0]);
+  float* dy = scratch.slopes;
+  float* dx = scratch.other_slopes;
+  for (int layer = 0; layer < net.layers; ++layer)
+  {
+    const bool last = layer + 1 == net.layers;
+    if (!last || !loss.slopes)
+    {
+      Linear(net.weights[layer], net.biases[layer], net.outputs[layer], layout.inputs[layer],
+        scratch.inputs[layer], last ? dy : scratch.inputs[layer + 1], !last);
+    }
+  }
+  LossSlopes(loss, first, available, net.outputs[net.layers - 1], dy, scratch.squared_error);
   for (int layer = net.layers - 1; layer >= 0; --layer)
   {
     const int rows = net.outputs[layer], inputs = layout.inputs[layer];
@@ -188,6 +220,7 @@ bool MakeScratch(const amgsrn_network& net, const MlpLayout& layout, MlpScratch&
     next += count;
     return start;
   };
+  scratch.squared_error = 0.0;
   scratch.slopes = take(static_cast<std::size_t>(layout.widest) * kBlock);
   scratch.other_slopes = take(static_cast<std::size_t>(layout.widest) * kBlock);
   scratch.transposed = take(widest_stride * kBlock);
@@ -195,8 +228,6 @@ bool MakeScratch(const amgsrn_network& net, const MlpLayout& layout, MlpScratch&
   {
     scratch.inputs[layer] = take(static_cast<std::size_t>(layout.inputs[layer]) * kBlock);
   }
-  scratch.gradients = next;
-  scratch.gradient_size = gradients;
   for (int layer = 0; layer < net.layers; ++layer)
   {
     scratch.weights[layer] = take(static_cast<std::size_t>(net.outputs[layer]) * layout.stride[layer]);
@@ -229,19 +260,13 @@ void AddMlpGradients(const amgsrn_network& net, const MlpLayout& layout, const M
   }
 }
 
-} // namespace
-} // namespace amgsrn
-
-extern "C" int32_t amgsrn_backward(const amgsrn_network* network, const float* points, int64_t count,
-  const float* value_gradients, const amgsrn_gradients* gradients, int32_t threads)
+bool AddGradients(const amgsrn_network& net, const float* points, const std::int64_t count, const Loss& loss,
+  const amgsrn_gradients& gradients, const int threads, double& squared_error)
 {
-  using namespace amgsrn;
-  const amgsrn_network& net = *network;
   const std::int64_t largest_chunk = std::min(kChunk, (count + kBlock - 1) / kBlock * kBlock);
   const std::size_t features_per_block = static_cast<std::size_t>(net.grids) * net.channels * kBlock;
   const std::size_t nodes_per_grid =
     static_cast<std::size_t>(net.depth + 2) * (net.height + 2) * (net.width + 2) * net.channels;
-  const int outputs = net.outputs[net.layers - 1];
   const int team = threads > 0 ? threads : omp_get_num_procs();
   MlpLayout layout;
   std::vector<MlpScratch> scratches(team);
@@ -262,30 +287,55 @@ extern "C" int32_t amgsrn_backward(const amgsrn_network* network, const float* p
       for (std::int64_t start = 0; start < size; start += kBlock)
       {
         HWY_DYNAMIC_DISPATCH(MlpGradient)
-        (net, layout, points + 3 * (first + start), std::min<std::int64_t>(kBlock, size - start),
-          value_gradients + (first + start) * outputs, scratch,
-          slopes.get() + start / kBlock * features_per_block);
+        (net, layout, points, first + start, static_cast<int>(std::min<std::int64_t>(kBlock, size - start)),
+          loss, scratch, slopes.get() + start / kBlock * features_per_block);
       }
 #pragma omp for schedule(dynamic)
       for (int grid = 0; grid < net.grids; ++grid)
       {
         HWY_DYNAMIC_DISPATCH(GridGradientOfBlocks)
-        (net, grid, points + 3 * first, size, slopes.get(), gradients->features + grid * nodes_per_grid,
-          gradients->transforms ? gradients->transforms + 12 * grid : nullptr);
+        (net, grid, points + 3 * first, size, slopes.get(), gradients.features + grid * nodes_per_grid,
+          gradients.transforms ? gradients.transforms + 12 * grid : nullptr);
       }
     }
   }
   if (!complete)
   {
-    return 1;
+    return false;
   }
   for (const MlpScratch& scratch : scratches)
   {
     if (scratch.memory) // OpenMP may have given fewer threads than asked for
     {
-      AddMlpGradients(net, layout, scratch, *gradients);
+      AddMlpGradients(net, layout, scratch, gradients);
+      squared_error += scratch.squared_error;
     }
   }
+  return true;
+}
+
+} // namespace
+} // namespace amgsrn
+
+extern "C" int32_t amgsrn_backward(const amgsrn_network* network, const float* points, int64_t count,
+  const float* value_gradients, const amgsrn_gradients* gradients, int32_t threads)
+{
+  double unused = 0.0;
+  const amgsrn::Loss loss = { value_gradients, nullptr, 0.0f };
+  return amgsrn::AddGradients(*network, points, count, loss, *gradients, threads, unused) ? 0 : 1;
+}
+
+extern "C" int32_t amgsrn_squared_error(const amgsrn_network* network, const float* points, int64_t count,
+  const float* targets, const amgsrn_gradients* gradients, double* mean_squared_error, int32_t threads)
+{
+  const double values = static_cast<double>(count) * network->outputs[network->layers - 1];
+  const amgsrn::Loss loss = { nullptr, targets, static_cast<float>(2.0 / values) };
+  double sum = 0.0;
+  if (!amgsrn::AddGradients(*network, points, count, loss, *gradients, threads, sum))
+  {
+    return 1;
+  }
+  *mean_squared_error = sum / values;
   return 0;
 }
 #endif

@@ -72,7 +72,7 @@ constexpr std::int64_t kChunk = 8;
 
 extern "C" int32_t amgsrn_interface_version(void)
 {
-  return 2;
+  return 4;
 }
 
 extern "C" const char* amgsrn_instruction_set(void)
