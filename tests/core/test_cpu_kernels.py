@@ -164,9 +164,9 @@ def test_samples_are_stratified_repeatable_and_coherent() -> None:
     assert torch.equal(draws[3], cpu.sample_bricks(LIBRARY, values, bricks, 7, 3, False)[0])
     assert not torch.equal(draws[3], draws[4])
     assert not torch.equal(draws[3], cpu.sample_bricks(LIBRARY, values, bricks, 8, 3, False)[0])
-    blocks = draws[0].view(-1, 64, 3)
-    inner = blocks[(blocks.abs() < 0.7).all(dim=2).all(dim=1)]
-    assert (inner.amax(dim=1) - inner.amin(dim=1)).max() <= 2.0
+    blocks = cpu.sample_bricks(LIBRARY, values, (4, 4, 4), 7, 0, False)[0].view(64, 64, 3)
+    within_a_brick = (blocks.amax(dim=1) - blocks.amin(dim=1) <= 0.5).all(dim=1)
+    assert int(within_a_brick.sum()) >= 27, "all but the blocks that the shift moves across a face of the domain"
 
 
 @needs_library
