@@ -48,6 +48,11 @@ class Field(ABC):
         """Where `sample` expects its points."""
         return torch.device("cpu")
 
+    @property
+    def is_threaded(self) -> bool:
+        """Whether `sample` shares its work among the cores by itself, so that PyTorch need not do so around it."""
+        return False
+
     @abstractmethod
     def sample(self, points: torch.Tensor) -> torch.Tensor:
         """Values at points.

@@ -10,6 +10,7 @@ import torch
 
 from .errors import Aborted
 from .field import Field
+from .threads import one_torch_thread
 
 _BATCH = 1 << 16
 
@@ -43,13 +44,14 @@ def sample_nodes(
     total = nz * ny * nx
     flat = torch.from_numpy(out).view(total, field.array.components)
     axes = [torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32)).to(field.device) for a in (x, y, z)]
-    for start in range(0, total, _BATCH):
-        index = torch.arange(start, min(start + _BATCH, total), device=field.device)
-        row = torch.div(index, nx, rounding_mode="floor")
-        columns = [axes[0][index % nx], axes[1][row % ny], axes[2][torch.div(row, ny, rounding_mode="floor")]]
-        flat[start : start + len(index)] = field.sample(torch.stack(columns, dim=1)).cpu()
-        if progress is not None and progress((start + len(index)) / total) is False:
-            raise Aborted("evaluation stopped by the user")
+    with one_torch_thread(field.is_threaded):
+        for start in range(0, total, _BATCH):
+            index = torch.arange(start, min(start + _BATCH, total), device=field.device)
+            row = torch.div(index, nx, rounding_mode="floor")
+            columns = [axes[0][index % nx], axes[1][row % ny], axes[2][torch.div(row, ny, rounding_mode="floor")]]
+            flat[start : start + len(index)] = field.sample(torch.stack(columns, dim=1)).cpu()
+            if progress is not None and progress((start + len(index)) / total) is False:
+                raise Aborted("evaluation stopped by the user")
     return out
 
 

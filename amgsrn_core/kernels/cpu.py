@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from ..threads import thread_count
+
 _LIBRARY = Path(__file__).with_name("amgsrn_kernels.so")
-_INTERFACE_VERSION = 4
+_INTERFACE_VERSION = 5
 _MAX_LAYERS = 8
 
 _Pointer = ctypes.c_void_p
@@ -116,7 +118,7 @@ class _Layout:
         points = points.detach().contiguous()
         values = torch.empty(len(points), len(self.weights[-1]))
         failed = library.amgsrn_infer(
-            ctypes.byref(self.structure), points.data_ptr(), len(points), values.data_ptr(), torch.get_num_threads()
+            ctypes.byref(self.structure), points.data_ptr(), len(points), values.data_ptr(), thread_count()
         )
         _check(failed)
         return values
@@ -228,7 +230,7 @@ class _Forward(torch.autograd.Function):
             len(points),
             slope.data_ptr(),
             ctypes.byref(buffers.structure),
-            torch.get_num_threads(),
+            thread_count(),
         )
         _check(failed)
         return None, None, None, *buffers.results()
@@ -259,7 +261,7 @@ class _MeanSquaredError(torch.autograd.Function):
             targets.data_ptr(),
             ctypes.byref(buffers.structure),
             ctypes.byref(loss),
-            torch.get_num_threads(),
+            thread_count(),
         )
         _check(failed)
         ctx.gradients = buffers.results()
@@ -302,6 +304,6 @@ def sample_bricks(
         int(at_nodes),
         points.data_ptr(),
         targets.data_ptr(),
-        torch.get_num_threads(),
+        thread_count(),
     )
     return points, targets

@@ -138,6 +138,10 @@ class AMGSRNField(Field):
     def device(self) -> torch.device:
         return self.network.grids.device
 
+    @property
+    def is_threaded(self) -> bool:
+        return kernels.chosen_backend(self.device.type)[0] == "cpu"
+
     @torch.inference_mode()
     def sample(self, points: torch.Tensor) -> torch.Tensor:
         low, high = self.array.value_range

@@ -49,16 +49,18 @@ def march(
         near, far = rays.near[active].unsqueeze(1), rays.far[active].unsqueeze(1)
         begin = near + index * step
         length = (far - begin).clamp_(0.0, step)  # (a, s)
-        inside = length > 0
-        middle = (begin + 0.5 * length)[inside]
-        owner = active.unsqueeze(1).expand(-1, segments)[inside]
+        inside = (length > 0).flatten().nonzero().squeeze(1)
+        length = length.flatten()[inside]
+        middle = begin.flatten()[inside].addcmul_(length, length.new_tensor(0.5))
+        owner = active[torch.div(inside, segments, rounding_mode="floor")]
         points = torch.addcmul(rays.origin[owner], rays.direction[owner], middle.unsqueeze(1))
         values = field.sample(field.domain.box_to_normalized(points))[:, 0]
         samples = transfer_function.lookup(values)
-        samples[:, 3] = 1.0 - (1.0 - samples[:, 3]).clamp_(0.0, 1.0) ** (length[inside] / unit_distance)
+        samples[:, 3] = 1.0 - (1.0 - samples[:, 3]).clamp_(0.0, 1.0) ** (length / unit_distance)
 
-        dense = torch.zeros(*inside.shape, 4, device=samples.device)  # (a, s, 4), transparent where the ray has ended
+        dense = samples.new_zeros(len(active) * segments, 4)  # transparent where the ray has ended
         dense[inside] = samples
+        dense = dense.view(len(active), segments, 4)
         remaining = torch.cumprod(1.0 - dense[..., 3], dim=1)
         before = torch.cat([torch.ones_like(remaining[:, :1]), remaining[:, :-1]], dim=1)
         weight = light[active].unsqueeze(1) * before * dense[..., 3]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..field import Field
+from ..threads import one_torch_thread
 from .hierarchy import Level, build_levels, fill_unfinished
 from .march import march
 from .scene import Scene
@@ -77,6 +78,11 @@ class ProgressivePicture:
         Returns:
             whether the picture is complete.
         """
+        with one_torch_thread(self.field.is_threaded):
+            self._advance(seconds)
+        return self.is_complete
+
+    def _advance(self, seconds: float | None) -> None:
         start = time.perf_counter()
         if self._work is None:
             self._work = self._draw(seconds)
@@ -89,7 +95,6 @@ class ProgressivePicture:
             # Stop where another batch would end after the slice.
             if seconds is not None and self._has_first_level and now + _SECONDS_PER_BATCH - start > seconds:
                 break
-        return self.is_complete
 
     def _draw(self, seconds: float | None) -> Iterator[int]:
         """All the work in small portions; yields the samples taken in each. Pixels off the box are finished at once."""

@@ -82,9 +82,8 @@ def test_gradients_equal_the_reference(network: Network, count: int, seed: int, 
     generator = torch.Generator().manual_seed(seed)
     points = away_from_kinks(network, torch.rand(count, 3, generator=generator) * 2.4 - 1.2)
     results = []
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", str(threads))
         for function, (transforms, grids, weights, biases) in (
             (lambda *a: cpu.forward(LIBRARY, *a), network),
             (reference.forward, double(network)),
@@ -93,8 +92,6 @@ def test_gradients_equal_the_reference(network: Network, count: int, seed: int, 
             values = function(points.to(transforms.dtype), transforms, grids, weights, biases)
             slopes = torch.rand(values.shape, generator=torch.Generator().manual_seed(seed)).to(values.dtype)
             results.append(torch.autograd.grad(values, parameters, slopes))
-    finally:
-        torch.set_num_threads(before)
     for native, expected in zip(*results, strict=True):
         scale = float(expected.abs().max()) or 1.0
         np.testing.assert_allclose(native.numpy() / scale, expected.numpy() / scale, atol=1e-4)

@@ -153,9 +153,8 @@ void GridGradientOfBlocks(const amgsrn_network& net, const int grid, const float
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <omp.h>
+#include "parallel.h"
 
-#include <atomic>
 #include <vector>
 
 namespace amgsrn
@@ -168,6 +167,8 @@ namespace
 
 // Points per chunk: bounds the memory for the features' gradients, whatever the number of points.
 constexpr std::int64_t kChunk = 1 << 14;
+// Blocks per thread at which starting one pays.
+constexpr std::int64_t kBlocksPerThread = 16;
 
 bool MakeLayout(const amgsrn_network& net, MlpLayout& layout)
 {
@@ -267,49 +268,49 @@ bool AddGradients(const amgsrn_network& net, const float* points, const std::int
   const std::size_t features_per_block = static_cast<std::size_t>(net.grids) * net.channels * kBlock;
   const std::size_t nodes_per_grid =
     static_cast<std::size_t>(net.depth + 2) * (net.height + 2) * (net.width + 2) * net.channels;
-  const int team = threads > 0 ? threads : omp_get_num_procs();
+  const int team = TeamSize(threads, (count + kBlock - 1) / kBlock, kBlocksPerThread);
   MlpLayout layout;
   std::vector<MlpScratch> scratches(team);
   const AlignedFloats slopes = AllocateFloats(largest_chunk / kBlock * features_per_block);
-  std::atomic<bool> complete{ MakeLayout(net, layout) && slopes };
-#pragma omp parallel num_threads(team)
+  bool complete = MakeLayout(net, layout) && slopes;
+  for (MlpScratch& scratch : scratches)
   {
-    MlpScratch& scratch = scratches[omp_get_thread_num()];
-    if (complete && !MakeScratch(net, layout, scratch))
-    {
-      complete = false;
-    }
-#pragma omp barrier
-    for (std::int64_t first = 0; complete && first < count; first += kChunk)
-    {
-      const std::int64_t size = std::min(kChunk, count - first);
-#pragma omp for schedule(static)
-      for (std::int64_t start = 0; start < size; start += kBlock)
-      {
-        HWY_DYNAMIC_DISPATCH(MlpGradient)
-        (net, layout, points, first + start, static_cast<int>(std::min<std::int64_t>(kBlock, size - start)),
-          loss, scratch, slopes.get() + start / kBlock * features_per_block);
-      }
-#pragma omp for schedule(dynamic)
-      for (int grid = 0; grid < net.grids; ++grid)
-      {
-        HWY_DYNAMIC_DISPATCH(GridGradientOfBlocks)
-        (net, grid, points + 3 * first, size, slopes.get(), gradients.features + grid * nodes_per_grid,
-          gradients.transforms ? gradients.transforms + 12 * grid : nullptr);
-      }
-    }
+    complete = complete && MakeScratch(net, layout, scratch);
   }
   if (!complete)
   {
     return false;
   }
+  for (std::int64_t start = 0; start < count; start += kChunk)
+  {
+    const std::int64_t size = std::min(kChunk, count - start);
+    ParallelShares(team, (size + kBlock - 1) / kBlock,
+      [&](const int thread, const std::int64_t first, const std::int64_t end)
+      {
+        for (std::int64_t block = first; block < end; ++block)
+        {
+          const int available = static_cast<int>(std::min<std::int64_t>(kBlock, size - block * kBlock));
+          HWY_DYNAMIC_DISPATCH(MlpGradient)
+          (net, layout, points, start + block * kBlock, available, loss, scratches[thread],
+            slopes.get() + block * features_per_block);
+        }
+      });
+    ParallelShares(std::min(team, net.grids), net.grids,
+      [&](int, const std::int64_t first, const std::int64_t end)
+      {
+        for (std::int64_t grid = first; grid < end; ++grid)
+        {
+          HWY_DYNAMIC_DISPATCH(GridGradientOfBlocks)
+          (net, static_cast<int>(grid), points + 3 * start, size, slopes.get(),
+            gradients.features + grid * nodes_per_grid,
+            gradients.transforms ? gradients.transforms + 12 * grid : nullptr);
+        }
+      });
+  }
   for (const MlpScratch& scratch : scratches)
   {
-    if (scratch.memory) // OpenMP may have given fewer threads than asked for
-    {
-      AddMlpGradients(net, layout, scratch, gradients);
-      squared_error += scratch.squared_error;
-    }
+    AddMlpGradients(net, layout, scratch, gradients);
+    squared_error += scratch.squared_error;
   }
   return true;
 }

@@ -59,20 +59,24 @@ const char* InstructionSet()
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <omp.h>
+#include "parallel.h"
+
+#include <atomic>
 
 namespace amgsrn
 {
 HWY_EXPORT(InferBlocks);
 HWY_EXPORT(InstructionSet);
 
-// Blocks that a thread takes at a time.
+// Blocks that a thread takes at a time; blocks outside all grids are cheaper than others.
 constexpr std::int64_t kChunk = 8;
+// Chunks per thread at which starting one pays.
+constexpr std::int64_t kChunksPerThread = 2;
 } // namespace amgsrn
 
 extern "C" int32_t amgsrn_interface_version(void)
 {
-  return 4;
+  return 5;
 }
 
 extern "C" const char* amgsrn_instruction_set(void)
@@ -86,26 +90,27 @@ extern "C" int32_t amgsrn_infer(
   using namespace amgsrn;
   const std::int64_t blocks = (count + kBlock - 1) / kBlock;
   const std::int64_t chunks = (blocks + kChunk - 1) / kChunk;
-  const int widest = std::max(network->grids * network->channels,
+  const std::size_t widest = std::max(network->grids * network->channels,
     *std::max_element(network->outputs, network->outputs + network->layers));
-  const int team = static_cast<int>(
-    std::min<std::int64_t>(threads > 0 ? threads : omp_get_num_procs(), std::max<std::int64_t>(chunks, 1)));
-  int failed = 0;
-#pragma omp parallel num_threads(team) reduction(| : failed)
-  {
-    const AlignedFloats scratch = AllocateFloats(2 * static_cast<std::size_t>(widest) * kBlock);
-    failed = scratch ? 0 : 1;
-#pragma omp for schedule(dynamic)
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
+  std::atomic<bool> failed{ false };
+  std::atomic<std::int64_t> next{ 0 };
+  const int team = TeamSize(threads, chunks, kChunksPerThread);
+  ParallelShares(team, team,
+    [&](int, std::int64_t, std::int64_t)
     {
-      if (scratch)
+      const AlignedFloats scratch = AllocateFloats(2 * widest * kBlock);
+      if (!scratch)
+      {
+        failed = true;
+        return;
+      }
+      for (std::int64_t chunk = next++; chunk < chunks; chunk = next++)
       {
         HWY_DYNAMIC_DISPATCH(InferBlocks)
         (*network, points, count, values, chunk * kChunk, std::min(blocks, (chunk + 1) * kChunk),
-          scratch.get(), scratch.get() + static_cast<std::size_t>(widest) * kBlock);
+          scratch.get(), scratch.get() + widest * kBlock);
       }
-    }
-  }
-  return failed;
+    });
+  return failed ? 1 : 0;
 }
 #endif

@@ -3,10 +3,10 @@
 // memory are neighbours in space, so that the kernels that follow find their grid nodes in the cache.
 #include "amgsrn_kernels.h"
 #include "block.h"
+#include "parallel.h"
 
 #include <algorithm>
 #include <cmath>
-#include <omp.h>
 
 namespace amgsrn
 {
@@ -15,6 +15,8 @@ namespace
 
 // A block of points is this many cells along each axis.
 constexpr int kBrick = 4;
+// Bricks per thread at which starting one pays.
+constexpr std::int64_t kBricksPerThread = 256;
 static_assert(kBrick * kBrick * kBrick == kBlock, "a brick is a block of points");
 
 // SplitMix64's finalizer: a counter in, random bits out, so that every sample can be drawn on its own.
@@ -74,31 +76,33 @@ extern "C" void amgsrn_sample(const float* values, const int32_t* nodes, const i
   const std::uint64_t stream = RandomBits(seed * 0x2545f4914f6cdd1dull + step) << 8;
   float shift[3];
   RandomPosition(RandomBits(stream), shift);
-#pragma omp parallel for schedule(static)                                                                    \
-  num_threads(threads > 0 ? threads : omp_get_num_procs()) if (count >= 64)
-  for (std::int64_t brick = 0; brick < count; ++brick)
-  {
-    const std::int64_t corner[3] = { brick % bricks[0], brick / bricks[0] % bricks[1],
-      brick / (static_cast<std::int64_t>(bricks[0]) * bricks[1]) };
-    for (int p = 0; p < kBlock; ++p)
+  ParallelShares(TeamSize(threads, count, kBricksPerThread), count,
+    [&](int, const std::int64_t first, const std::int64_t end)
     {
-      const int cell[3] = { p % kBrick, p / kBrick % kBrick, p / (kBrick * kBrick) };
-      const std::int64_t index = brick * kBlock + p;
-      float jitter[3], position[3];
-      RandomPosition(RandomBits(stream + 1 + static_cast<std::uint64_t>(index)), jitter);
-      for (int axis = 0; axis < 3; ++axis)
+      for (std::int64_t brick = first; brick < end; ++brick)
       {
-        const float cells = static_cast<float>(kBrick * bricks[axis]);
-        float unit = (static_cast<float>(kBrick * corner[axis] + cell[axis]) + jitter[axis]) / cells +
-          shift[axis] / cells;
-        unit -= std::floor(unit); // the shifted lattice goes on at the other side
-        const int last = volume.nodes[axis] - 1;
-        position[axis] = at_nodes
-          ? std::min(std::floor(unit * static_cast<float>(last + 1)), static_cast<float>(last))
-          : unit * static_cast<float>(last);
-        points[3 * index + axis] = 2.0f * position[axis] / static_cast<float>(last) - 1.0f;
+        const std::int64_t corner[3] = { brick % bricks[0], brick / bricks[0] % bricks[1],
+          brick / (static_cast<std::int64_t>(bricks[0]) * bricks[1]) };
+        for (int p = 0; p < kBlock; ++p)
+        {
+          const int cell[3] = { p % kBrick, p / kBrick % kBrick, p / (kBrick * kBrick) };
+          const std::int64_t index = brick * kBlock + p;
+          float jitter[3], position[3];
+          RandomPosition(RandomBits(stream + 1 + static_cast<std::uint64_t>(index)), jitter);
+          for (int axis = 0; axis < 3; ++axis)
+          {
+            const float cells = static_cast<float>(kBrick * bricks[axis]);
+            float unit = (static_cast<float>(kBrick * corner[axis] + cell[axis]) + jitter[axis]) / cells +
+              shift[axis] / cells;
+            unit -= std::floor(unit); // the shifted lattice goes on at the other side
+            const int last = volume.nodes[axis] - 1;
+            position[axis] = at_nodes
+              ? std::min(std::floor(unit * static_cast<float>(last + 1)), static_cast<float>(last))
+              : unit * static_cast<float>(last);
+            points[3 * index + axis] = 2.0f * position[axis] / static_cast<float>(last) - 1.0f;
+          }
+          targets[index] = Interpolate(volume, position);
+        }
       }
-      targets[index] = Interpolate(volume, position);
-    }
-  }
+    });
 }
