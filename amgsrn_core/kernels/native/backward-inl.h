@@ -108,96 +108,222 @@ HWY_INLINE void ReluGradient(const float* x, const int rows, float* dx)
   }
 }
 
+// A cell's interpolation weights along the four edges in x; zero for points outside the grid.
+HWY_INLINE void EdgeWeights(const Cell& cell, FloatVector weights[4])
+{
+  const Floats d;
+  const FloatVector one = hn::Set(d, 1.0f);
+  const FloatVector left_y = hn::Sub(one, cell.right[1]);
+  const FloatVector left_z = hn::IfThenElseZero(cell.inside, hn::Sub(one, cell.right[2]));
+  const FloatVector right_z = hn::IfThenElseZero(cell.inside, cell.right[2]);
+  weights[0] = hn::Mul(left_y, left_z);
+  weights[1] = hn::Mul(cell.right[1], left_z);
+  weights[2] = hn::Mul(left_y, right_z);
+  weights[3] = hn::Mul(cell.right[1], right_z);
+}
+
+// Several points of a vector may share a node, so adding to nodes goes point by point, never as a vector
+// scatter. Adds one channel's slopes to the nodes of the cells.
+HWY_INLINE void AddToNodes(
+  const Cell& cell, const Strides& strides, const FloatVector weights[4], const float* slopes, float* channel)
+{
+  const Floats d;
+  const Ints di;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
+  HWY_ALIGN std::int32_t node[16];
+  HWY_ALIGN float left[4][16], right[4][16];
+  hn::Store(cell.node, di, node);
+  for (int edge = 0; edge < 4; ++edge)
+  {
+    const FloatVector share = hn::Mul(hn::Load(d, slopes), weights[edge]);
+    const FloatVector on_right = hn::Mul(share, cell.right[0]);
+    hn::Store(hn::Sub(share, on_right), d, left[edge]);
+    hn::Store(on_right, d, right[edge]);
+  }
+  for (int lane = 0; lane < lanes; ++lane)
+  {
+    float* target = channel + node[lane];
+    for (int edge = 0; edge < 4; ++edge)
+    {
+      target[edges[edge]] += left[edge][lane];
+      target[edges[edge] + strides.x] += right[edge][lane];
+    }
+  }
+}
+
+#if HWY_TARGET != HWY_SCALAR
+
+// The same for grids of one channel: left and right node are neighbours in memory and are added to at once.
+HWY_INLINE void AddToPairs(
+  const Cell& cell, const Strides& strides, const FloatVector weights[4], const float* slopes, float* nodes)
+{
+  const Floats d;
+  const Ints di;
+  const hn::FixedTag<float, 2> two;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
+  HWY_ALIGN std::int32_t node[16];
+  HWY_ALIGN float pairs[4][32];
+  hn::Store(cell.node, di, node);
+  for (int edge = 0; edge < 4; ++edge)
+  {
+    const FloatVector share = hn::Mul(hn::Load(d, slopes), weights[edge]);
+    const FloatVector on_right = hn::Mul(share, cell.right[0]);
+    hn::StoreInterleaved2(hn::Sub(share, on_right), on_right, d, pairs[edge]);
+  }
+  for (int lane = 0; lane < lanes; ++lane)
+  {
+    for (int edge = 0; edge < 4; ++edge)
+    {
+      float* target = nodes + node[lane] + edges[edge];
+      hn::StoreU(hn::Add(hn::LoadU(two, target), hn::Load(two, pairs[edge] + 2 * lane)), two, target);
+    }
+  }
+}
+
+// The same for all channels of grids that have two or four.
+template <int Channels>
+HWY_INLINE void AddToChannels(
+  const Cell& cell, const Strides& strides, const FloatVector weights[4], const float* slopes, float* nodes)
+{
+  static_assert(Channels == 2 || Channels == 4, "four floats are two nodes of two channels, or one of four");
+  const Floats d;
+  const Ints di;
+  const hn::FixedTag<float, 4> four;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
+  HWY_ALIGN std::int32_t node[16];
+  HWY_ALIGN float weight[4][16], right[16];
+  hn::Store(cell.node, di, node);
+  hn::Store(cell.right[0], d, right);
+  for (int edge = 0; edge < 4; ++edge)
+  {
+    hn::Store(weights[edge], d, weight[edge]);
+  }
+  for (int lane = 0; lane < lanes; ++lane)
+  {
+    float* first = nodes + node[lane];
+    HWY_ALIGN float left_shares[4], right_shares[4];
+    for (int channel = 0; channel < Channels; ++channel)
+    {
+      const float slope = slopes[channel * kBlock + lane];
+      const float on_right = slope * right[lane];
+      left_shares[channel] = slope - on_right;
+      (Channels == 2 ? left_shares + 2 : right_shares)[channel] = on_right;
+    }
+    const auto left = hn::Load(four, left_shares);
+    for (int edge = 0; edge < 4; ++edge)
+    {
+      float* target = first + edges[edge];
+      const auto factor = hn::Set(four, weight[edge][lane]);
+      hn::StoreU(hn::MulAdd(left, factor, hn::LoadU(four, target)), four, target);
+      if (Channels == 4)
+      {
+        const auto on_right = hn::MulAdd(hn::Load(four, right_shares), factor, hn::LoadU(four, target + 4));
+        hn::StoreU(on_right, four, target + 4);
+      }
+    }
+  }
+}
+
+#endif
+
+// Adds all channels' slopes [channels][kBlock] to the nodes of the cells.
+HWY_INLINE void AddToGrid(const amgsrn_network& net, const Cell& cell, const Strides& strides,
+  const FloatVector weights[4], const float* slopes, float* nodes)
+{
+#if HWY_TARGET != HWY_SCALAR
+  switch (net.channels)
+  {
+    case 1:
+      return AddToPairs(cell, strides, weights, slopes, nodes);
+    case 2:
+      return AddToChannels<2>(cell, strides, weights, slopes, nodes);
+    case 4:
+      return AddToChannels<4>(cell, strides, weights, slopes, nodes);
+    default:
+      break;
+  }
+#endif
+  for (int channel = 0; channel < net.channels; ++channel)
+  {
+    AddToNodes(cell, strides, weights, slopes + channel * kBlock, nodes + channel);
+  }
+}
+
+// Slope of the loss with respect to the points' positions in the grid, in node units along each axis.
+HWY_INLINE void PositionSlopes(const amgsrn_network& net, const Cell& cell, const Strides& strides,
+  const FloatVector weights[4], const float* slopes, const float* nodes, FloatVector by_axis[3])
+{
+  const Floats d;
+  const FloatVector one = hn::Set(d, 1.0f);
+  const FloatVector left_y = hn::Sub(one, cell.right[1]), left_z = hn::Sub(one, cell.right[2]);
+  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
+  for (int axis = 0; axis < 3; ++axis)
+  {
+    by_axis[axis] = hn::Zero(d);
+  }
+  for (int channel = 0; channel < net.channels; ++channel)
+  {
+    const FloatVector slope = hn::IfThenElseZero(cell.inside, hn::Load(d, slopes + channel * kBlock));
+    FloatVector along_x = hn::Zero(d), line[4];
+    for (int edge = 0; edge < 4; ++edge)
+    {
+      const FloatVector low = hn::GatherIndex(d, nodes + channel + edges[edge], cell.node);
+      const FloatVector rise =
+        hn::Sub(hn::GatherIndex(d, nodes + channel + edges[edge] + strides.x, cell.node), low);
+      along_x = hn::MulAdd(rise, weights[edge], along_x);
+      line[edge] = hn::MulAdd(rise, cell.right[0], low);
+    }
+    const FloatVector along_y =
+      hn::MulAdd(hn::Sub(line[1], line[0]), left_z, hn::Mul(hn::Sub(line[3], line[2]), cell.right[2]));
+    const FloatVector along_z =
+      hn::MulAdd(hn::Sub(line[2], line[0]), left_y, hn::Mul(hn::Sub(line[3], line[1]), cell.right[1]));
+    by_axis[0] = hn::MulAdd(slope, along_x, by_axis[0]);
+    by_axis[1] = hn::MulAdd(slope, along_y, by_axis[1]);
+    by_axis[2] = hn::MulAdd(slope, along_z, by_axis[2]);
+  }
+}
+
 // What a grid's nodes and its transform gain from one block: adds into `nodes` (laid out as the network's
-// features, of one grid) and, if not null, `transform` [3][4].
+// features, of one grid) and, if not null, `transform` [3][4]. `slopes` [channels][kBlock] are those of the
+// grid's features.
 HWY_INLINE void GridGradient(const amgsrn_network& net, const int grid, const float* points,
   const float* slopes, float* nodes, float* transform)
 {
   const Floats d;
-  const Ints di;
   const Strides strides(net);
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
-  const float* features = net.features + grid * strides.grid;
+  const float half_sizes[3] = { 0.5f * (net.width - 1), 0.5f * (net.height - 1), 0.5f * (net.depth - 1) };
   FloatVector sums[12];
   for (FloatVector& sum : sums)
   {
     sum = hn::Zero(d);
   }
-  for (int offset = 0; offset < kBlock; offset += lanes)
+  for (int offset = 0; offset < kBlock; offset += static_cast<int>(hn::Lanes(d)))
   {
     const Cell cell = FindCell(net, strides, net.transforms + 12 * grid, points, offset);
     if (hn::AllFalse(d, cell.inside))
     {
       continue;
     }
-    const FloatVector one = hn::Set(d, 1.0f);
-    const FloatVector left_y = hn::Sub(one, cell.right[1]), left_z = hn::Sub(one, cell.right[2]);
-    const FloatVector weights[4] = { hn::Mul(left_y, left_z), hn::Mul(cell.right[1], left_z),
-      hn::Mul(left_y, cell.right[2]), hn::Mul(cell.right[1], cell.right[2]) };
-    HWY_ALIGN std::int32_t node[16];
-    hn::Store(cell.node, di, node);
-    FloatVector by_x = hn::Zero(d), by_y = hn::Zero(d), by_z = hn::Zero(d);
-    for (int channel = 0; channel < net.channels; ++channel)
+    FloatVector weights[4];
+    EdgeWeights(cell, weights);
+    AddToGrid(net, cell, strides, weights, slopes + offset, nodes);
+    if (!transform)
     {
-      const FloatVector slope = hn::IfThenElseZero(
-        cell.inside, hn::Load(d, slopes + (grid * net.channels + channel) * kBlock + offset));
-      HWY_ALIGN float left[4][16], right[4][16];
-      for (int edge = 0; edge < 4; ++edge)
-      {
-        const FloatVector share = hn::Mul(slope, weights[edge]);
-        const FloatVector on_right = hn::Mul(share, cell.right[0]);
-        hn::Store(hn::Sub(share, on_right), d, left[edge]);
-        hn::Store(on_right, d, right[edge]);
-      }
-      // Several points of a vector may share a node, so this cannot be a vector scatter.
-      for (int lane = 0; lane < lanes; ++lane)
-      {
-        float* target = nodes + node[lane] + channel;
-        for (int edge = 0; edge < 4; ++edge)
-        {
-          target[edges[edge]] += left[edge][lane];
-          target[edges[edge] + strides.x] += right[edge][lane];
-        }
-      }
-      if (transform)
-      {
-        FloatVector low[4], high[4];
-        for (int edge = 0; edge < 4; ++edge)
-        {
-          low[edge] = hn::GatherIndex(d, features + channel + edges[edge], cell.node);
-          high[edge] = hn::GatherIndex(d, features + channel + edges[edge] + strides.x, cell.node);
-        }
-        FloatVector along_x = hn::Zero(d), line[4];
-        for (int edge = 0; edge < 4; ++edge)
-        {
-          const FloatVector rise = hn::Sub(high[edge], low[edge]);
-          along_x = hn::MulAdd(rise, weights[edge], along_x);
-          line[edge] = hn::MulAdd(rise, cell.right[0], low[edge]);
-        }
-        const FloatVector along_y =
-          hn::MulAdd(hn::Sub(line[1], line[0]), left_z, hn::Mul(hn::Sub(line[3], line[2]), cell.right[2]));
-        const FloatVector along_z =
-          hn::MulAdd(hn::Sub(line[2], line[0]), left_y, hn::Mul(hn::Sub(line[3], line[1]), cell.right[1]));
-        by_x = hn::MulAdd(slope, along_x, by_x);
-        by_y = hn::MulAdd(slope, along_y, by_y);
-        by_z = hn::MulAdd(slope, along_z, by_z);
-      }
+      continue;
     }
-    if (transform)
+    FloatVector by_axis[3];
+    PositionSlopes(net, cell, strides, weights, slopes + offset, net.features + grid * strides.grid, by_axis);
+    for (int axis = 0; axis < 3; ++axis)
     {
-      const FloatVector by_axis[3] = { hn::Mul(by_x, hn::Set(d, 0.5f * (net.width - 1))),
-        hn::Mul(by_y, hn::Set(d, 0.5f * (net.height - 1))),
-        hn::Mul(by_z, hn::Set(d, 0.5f * (net.depth - 1))) };
-      for (int axis = 0; axis < 3; ++axis)
+      const FloatVector slope = hn::Mul(by_axis[axis], hn::Set(d, half_sizes[axis]));
+      for (int k = 0; k < 3; ++k)
       {
-        for (int k = 0; k < 3; ++k)
-        {
-          sums[4 * axis + k] =
-            hn::MulAdd(by_axis[axis], hn::Load(d, points + k * kBlock + offset), sums[4 * axis + k]);
-        }
-        sums[4 * axis + 3] = hn::Add(sums[4 * axis + 3], by_axis[axis]);
+        sums[4 * axis + k] = hn::MulAdd(slope, hn::Load(d, points + k * kBlock + offset), sums[4 * axis + k]);
       }
+      sums[4 * axis + 3] = hn::Add(sums[4 * axis + 3], slope);
     }
   }
   if (transform)

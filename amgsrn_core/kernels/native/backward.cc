@@ -144,7 +144,8 @@ void GridGradientOfBlocks(const amgsrn_network& net, const int grid, const float
   for (std::int64_t start = 0; start < count; start += kBlock)
   {
     LoadPoints(points + 3 * start, std::min<std::int64_t>(kBlock, count - start), block);
-    GridGradient(net, grid, block, slopes + start / kBlock * features, nodes, transform);
+    GridGradient(
+      net, grid, block, slopes + start / kBlock * features + grid * net.channels * kBlock, nodes, transform);
   }
 }
 

@@ -105,6 +105,87 @@ HWY_INLINE FloatVector Interpolate(const Cell& cell, const Strides& strides, con
   return hn::IfThenElseZero(cell.inside, hn::MulAdd(hn::Sub(right, left), cell.right[0], left));
 }
 
+#if HWY_TARGET != HWY_SCALAR
+
+// The same for grids of one channel: a cell's left and right nodes are neighbours in memory and are fetched
+// as one 64-bit number.
+HWY_INLINE FloatVector InterpolatePairs(const Cell& cell, const Strides& strides, const float* nodes)
+{
+  const Floats d;
+  const hn::Repartition<std::int64_t, Floats> wide;
+  const FloatVector one = hn::Set(d, 1.0f);
+  const FloatVector left_y = hn::Sub(one, cell.right[1]), left_z = hn::Sub(one, cell.right[2]);
+  const FloatVector weights[4] = { hn::Mul(left_y, left_z), hn::Mul(cell.right[1], left_z),
+    hn::Mul(left_y, cell.right[2]), hn::Mul(cell.right[1], cell.right[2]) };
+  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
+  const auto bytes = hn::ShiftLeft<2>(cell.node);
+  const auto lower = hn::PromoteTo(wide, hn::LowerHalf(bytes));
+  const auto upper = hn::PromoteTo(wide, hn::UpperHalf(hn::Half<Ints>(), bytes));
+  FloatVector left = hn::Zero(d), right = hn::Zero(d);
+  for (int edge = 0; edge < 4; ++edge)
+  {
+    const auto* base = reinterpret_cast<const std::int64_t*>(nodes + edges[edge]);
+    const FloatVector low = hn::BitCast(d, hn::GatherOffset(wide, base, lower));
+    const FloatVector high = hn::BitCast(d, hn::GatherOffset(wide, base, upper));
+    left = hn::MulAdd(hn::ConcatEven(d, high, low), weights[edge], left);
+    right = hn::MulAdd(hn::ConcatOdd(d, high, low), weights[edge], right);
+  }
+  return hn::IfThenElseZero(cell.inside, hn::MulAdd(hn::Sub(right, left), cell.right[0], left));
+}
+
+// The same for grids of two or four channels, all channels at once: per point and edge of its cell, one or
+// two loads of four floats.
+template <int Channels>
+HWY_INLINE void InterpolateChannels(
+  const Cell& cell, const Strides& strides, const float* nodes, float* features)
+{
+  static_assert(Channels == 2 || Channels == 4, "four floats are two nodes of two channels, or one of four");
+  const Floats d;
+  const Ints di;
+  const hn::FixedTag<float, 4> four;
+  const int lanes = static_cast<int>(hn::Lanes(d));
+  const FloatVector one = hn::Set(d, 1.0f);
+  const FloatVector left_y = hn::Sub(one, cell.right[1]), left_z = hn::Sub(one, cell.right[2]);
+  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
+  HWY_ALIGN float weights[4][16], right[16];
+  HWY_ALIGN std::int32_t node[16];
+  // No point outside the grid has any weight.
+  const FloatVector weight_z[2] = { hn::IfThenElseZero(cell.inside, left_z),
+    hn::IfThenElseZero(cell.inside, cell.right[2]) };
+  hn::Store(hn::Mul(left_y, weight_z[0]), d, weights[0]);
+  hn::Store(hn::Mul(cell.right[1], weight_z[0]), d, weights[1]);
+  hn::Store(hn::Mul(left_y, weight_z[1]), d, weights[2]);
+  hn::Store(hn::Mul(cell.right[1], weight_z[1]), d, weights[3]);
+  hn::Store(cell.right[0], d, right);
+  hn::Store(cell.node, di, node);
+  for (int lane = 0; lane < lanes; ++lane)
+  {
+    const float* first = nodes + node[lane];
+    auto left_sum = hn::Zero(four), right_sum = hn::Zero(four);
+    for (int edge = 0; edge < 4; ++edge)
+    {
+      const auto weight = hn::Set(four, weights[edge][lane]);
+      left_sum = hn::MulAdd(hn::LoadU(four, first + edges[edge]), weight, left_sum);
+      if (Channels == 4)
+      {
+        right_sum = hn::MulAdd(hn::LoadU(four, first + edges[edge] + 4), weight, right_sum);
+      }
+    }
+    if (Channels == 2)
+    {
+      right_sum = hn::Shuffle1032(left_sum);
+    }
+    HWY_ALIGN float value[4];
+    hn::Store(hn::MulAdd(hn::Sub(right_sum, left_sum), hn::Set(four, right[lane]), left_sum), four, value);
+    for (int channel = 0; channel < Channels; ++channel)
+    {
+      features[channel * kBlock + lane] = value[channel];
+    }
+  }
+}
+
+#endif
+
 // Features [grids * channels][kBlock] of the points [3][kBlock].
 HWY_INLINE void Encode(const amgsrn_network& net, const float* points, float* features)
 {
@@ -118,11 +199,34 @@ HWY_INLINE void Encode(const amgsrn_network& net, const float* points, float* fe
     {
       const Cell cell = FindCell(net, strides, net.transforms + 12 * grid, points, offset);
       // Most grids cover a part of the domain only.
-      const bool outside = hn::AllFalse(d, cell.inside);
+      if (hn::AllFalse(d, cell.inside))
+      {
+        for (int channel = 0; channel < net.channels; ++channel)
+        {
+          hn::Store(hn::Zero(d), d, row + channel * kBlock + offset);
+        }
+        continue;
+      }
+#if HWY_TARGET != HWY_SCALAR
+      if (net.channels == 1)
+      {
+        hn::Store(InterpolatePairs(cell, strides, nodes), d, row + offset);
+        continue;
+      }
+      if (net.channels == 2)
+      {
+        InterpolateChannels<2>(cell, strides, nodes, row + offset);
+        continue;
+      }
+      if (net.channels == 4)
+      {
+        InterpolateChannels<4>(cell, strides, nodes, row + offset);
+        continue;
+      }
+#endif
       for (int channel = 0; channel < net.channels; ++channel)
       {
-        const FloatVector value = outside ? hn::Zero(d) : Interpolate(cell, strides, nodes + channel);
-        hn::Store(value, d, row + channel * kBlock + offset);
+        hn::Store(Interpolate(cell, strides, nodes + channel), d, row + channel * kBlock + offset);
       }
     }
   }

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The networks and points that are timed: the presets' sizes, placed as training begins, with features as after training."""
+
+from __future__ import annotations
+
+import torch
+
+from amgsrn_core.models import AMGSRN
+from trainer.presets import PRESETS
+
+
+def network(preset: str) -> AMGSRN:
+    """A network of a preset's size."""
+    result = AMGSRN(PRESETS[preset].config("matrix"), seed=0)
+    with torch.no_grad():
+        result.grids.normal_(generator=torch.Generator().manual_seed(0))
+    return result
+
+
+def random_points(count: int) -> torch.Tensor:
+    """Independent points (count, 3): the worst order for the caches."""
+    return torch.rand(count, 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def raster_points(count: int) -> torch.Tensor:
+    """Neighbours along a fine grid's rows, as an image or an export asks for them: (about count, 3)."""
+    axis = torch.linspace(-1, 1, round(count ** (1 / 3)))
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    return torch.stack([x, y, z], dim=-1).reshape(-1, 3)
