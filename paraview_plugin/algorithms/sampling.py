@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How finely a field is sampled, and whether the samples fit into memory. Needs neither VTK nor torch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+Dimensions = tuple[int, int, int]
+
+PREVIEW_POINTS = 1 << 18
+# What evaluating a batch takes besides the result; an upper estimate.
+_WORKING_BYTES = 256 << 20
+
+
+def preview_dimensions(native: Dimensions, limit: int = PREVIEW_POINTS) -> Dimensions:
+    """The finest dimensions with at most `limit` points that shrink all axes alike; never finer than `native`.
+
+    >>> preview_dimensions((64, 64, 64))
+    (64, 64, 64)
+    >>> preview_dimensions((1001, 501, 251))
+    (128, 64, 32)
+    """
+    low, high = 0.0, 1.0
+    if math.prod(native) <= limit:
+        return native
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if math.prod(_shrunk(native, middle)) <= limit:
+            low = middle
+        else:
+            high = middle
+    return _shrunk(native, low)
+
+
+def sample_bytes(dimensions: Dimensions, components: int) -> int:
+    """Memory that sampling float32 values at that many points needs at its peak."""
+    return 4 * components * math.prod(dimensions) + _WORKING_BYTES
+
+
+def available_bytes() -> int | None:
+    """Memory that can be allocated without swapping, None where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def _shrunk(native: Dimensions, factor: float) -> Dimensions:
+    nx, ny, nz = (max(2, math.floor((n - 1) * factor + 1e-9) + 1) for n in native)
+    return (nx, ny, nz)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ParaView's window, with a real mouse: open, Apply, choose Neural Volume, turn the camera, watch it refine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gui import Window, paraview_window, window_manager
+from harness import ParaView, plugin_path, psnr
+from PIL import Image
+
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
+
+
+@pytest.fixture()
+def desktop(paraview):
+    for program in ("xdotool", "openbox", "import"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (see packaging/debian12-run.txt)")
+    with window_manager(paraview.display, paraview.environment()):
+        yield paraview
+
+
+def keep(paraview: ParaView, name: str, picture: np.ndarray) -> None:
+    Image.fromarray(picture.astype(np.uint8)).save(paraview.folder / f"{name}.png")
+
+
+def show_neural_volume(window: Window, model: Path) -> dict[str, float]:
+    """Open a model with the mouse and refine its picture to the end. Gives times in seconds."""
+    window.open_file(model)
+    empty = window.view_picture()
+    start = time.monotonic()
+    window.apply()
+    applied = time.monotonic() - start
+    before = window.view_picture()
+    start = time.monotonic()
+    window.choose_representation("Neural")
+    chosen = time.monotonic()
+    first = window.wait_for_change(before)
+    times = {"apply": applied, "first": time.monotonic() - chosen, "with_choosing": time.monotonic() - start}
+    keep(window.paraview, "empty", empty)
+    keep(window.paraview, "first", first)
+    start = time.monotonic()
+    final = window.wait_for_rest()
+    times["refined"] = time.monotonic() - start
+    keep(window.paraview, "final", final)
+    # It is coloured (ParaView does that by itself only for its own volumes), and it was shown before it was finished.
+    background = np.array([82.0, 87.0, 110.0])
+    assert (np.abs(final - background).max(axis=2) > 30.0).mean() > 0.02
+    assert psnr(first, final) < 60.0
+    return times
+
+
+def turn(window: Window) -> None:
+    """Turn the camera: there is a picture while the mouse moves, and a final one afterwards."""
+    before = window.view_picture()
+    moving: list[np.ndarray] = []
+    window.drag(120, 60, during=lambda: moving.append(window.view_picture()))
+    released = window.view_picture()
+    final = window.wait_for_rest()
+    for name, picture in (("moving", moving[0]), ("released", released), ("turned", final)):
+        keep(window.paraview, name, picture)
+    assert np.abs(final - before).max() > 30.0
+    background = np.array([82.0, 87.0, 110.0])
+    assert (np.abs(moving[0] - background).max(axis=2) > 20.0).mean() > 0.01, "nothing was drawn while the camera moved"
+    # The moving picture already shows about the final thing.
+    assert psnr(moving[0], final) > 15.0
+
+
+def test_open_choose_turn_and_refine(desktop, model, record_property):
+    with paraview_window(desktop, plugin=False) as window:
+        path = plugin_path()
+        assert path is not None
+        window.load_plugin_in_manager(path)
+        times = show_neural_volume(window, model())
+        turn(window)
+        # While it refines, the event loop keeps running.
+        measurement = window.measure_event_loop(6.0)
+        time.sleep(0.5)
+        window.drag(-150, -40)
+        delays = sorted(json.loads(measurement.communicate(timeout=60)[0]))
+        window.wait_for_rest()
+        assert window.alive()
+        assert "ERROR" not in window.output(), window.output()
+    summary = {**times, "longest_freeze_ms": delays[-1], "median_delay_ms": delays[len(delays) // 2]}
+    record_property("gui", summary)
+    print(json.dumps({key: round(value, 2) for key, value in summary.items()}))
+    assert delays[-1] < 1500.0  # measured on an idle machine: see docs; those that run tests are busy
+
+
+def test_refines_through_a_server(desktop, model):
+    with desktop.pvserver() as port, paraview_window(desktop, f"--server-url=cs://127.0.0.1:{port}") as window:
+        show_neural_volume(window, model())
+        turn(window)
+        assert "ERROR" not in window.output() + desktop.server_log()

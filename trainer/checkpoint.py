@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checkpoints of a fit: model files that also hold the optimiser's state, so that they can be looked at while a fit
+runs.
+
+`OUT.amgsrn.checkpoint` is written to a temporary name, made durable and renamed: there is always a whole one. It
+belongs to one volume and one set of settings, and is refused for others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from amgsrn_core import ArrayInfo, Domain
+from amgsrn_core.errors import ModelFileDamaged, ModelFileError
+from amgsrn_core.storage.model_file import ModelHeader, read_header, read_tensors, write_model
+
+from .errors import CheckpointMismatch
+from .optimisers import Optimiser
+from .settings import difference
+
+_SUFFIX = ".checkpoint"
+_KEY = "checkpoint"
+
+
+def checkpoint_path(output: Path) -> Path:
+    """Where the checkpoint of a fit is."""
+    return output.with_name(output.name + _SUFFIX)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a fit is.
+
+    Attributes:
+        step: number of steps done.
+        points: number of points learned from.
+        seconds, cpu_seconds: spent so far.
+    """
+
+    step: int = 0
+    points: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+class Checkpoint:
+    """The checkpoint of one fit.
+
+    Args:
+        path: its file.
+        identity: JSON-ready description of volume and settings.
+        domain, array: of the model, so that the checkpoint is a model file.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any], domain: Domain, array: ArrayInfo) -> None:
+        self.path = path
+        self._identity = identity
+        self._domain = domain
+        self._array = array
+
+    def save(self, optimiser: Optimiser, progress: Progress) -> None:
+        """Write the state, in place of an older one.
+
+        Raises:
+            ModelNotWritable: no space, say; the older one is untouched.
+        """
+        network = optimiser.network
+        tensors = dict(network.state_dict())
+        tensors.update({_moment(name, moment): tensor for name, moment, tensor in optimiser.moments()})
+        for name, series in optimiser.series().items():
+            tensors[_series(name)] = torch.from_numpy(series).to(torch.float32)
+        state = {"identity": self._identity, "progress": vars(progress), "counters": optimiser.counters()}
+        config = network.config.to_dict()
+        write_model(self.path, ModelHeader(config, self._domain, self._array, {_KEY: state}), tensors)
+
+    def identity_of_file(self) -> dict[str, Any] | None:
+        """Which fit the existing file belongs to; None if there is none.
+
+        Raises:
+            ModelFileError: the file is damaged.
+        """
+        if not self.path.exists():
+            return None
+        return self._state()["identity"]
+
+    def load(self, optimiser: Optimiser) -> Progress:
+        """Continue from the file: set parameters, moments and schedules.
+
+        Raises:
+            CheckpointMismatch: it is another fit's.
+            ModelFileError: it is damaged.
+        """
+        state = self._state()
+        reason = difference(state["identity"], self._identity)
+        if reason:
+            raise CheckpointMismatch(self.path, reason)
+        mine: dict[str, torch.Tensor] = dict(optimiser.network.named_parameters())
+        mine.update({_moment(name, moment): tensor for name, moment, tensor in optimiser.moments()})
+        expected = {name: tuple(tensor.shape) for name, tensor in mine.items()}
+        expected.update({_series(name): series.shape for name, series in optimiser.series().items()})
+        tensors = read_tensors(self.path, expected, torch.device("cpu"))
+        with torch.no_grad():
+            for name, tensor in mine.items():
+                tensor.copy_(tensors[name])
+        try:
+            series = {name: tensors[_series(name)].double().numpy() for name in optimiser.series()}
+            optimiser.restore(state["counters"], series)
+            return Progress(**state["progress"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileDamaged(self.path, f"unreadable state: {error!r}") from error
+
+    def delete(self) -> None:
+        """Remove the file, if there is one."""
+        self.path.unlink(missing_ok=True)
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            state = read_header(self.path).training[_KEY]
+            return {"identity": dict(state["identity"]), "progress": state["progress"], "counters": state["counters"]}
+        except ModelFileError as error:
+            raise ModelFileDamaged(self.path, f"{error}; or delete it, or start afresh with --overwrite") from error
+        except (KeyError, TypeError) as error:
+            raise ModelFileDamaged(self.path, "it holds no state of a fit") from error
+
+
+def _moment(parameter: str, moment: str) -> str:
+    return f"adam.{moment}.{parameter}"
+
+
+def _series(name: str) -> str:
+    return f"series.{name}"

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""python -m trainer evaluate"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+NAME = "evaluate"
+HELP = "compare a model with the volume it was made from"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("model", metavar="MODEL", type=Path, help=".amgsrn file")
+    parser.add_argument("input", metavar="INPUT", type=Path, help="NetCDF file")
+    parser.add_argument("--variable", metavar="V", help="variable to compare with (default: the model's)")
+    parser.add_argument("--time", metavar="N", type=int, help="time step (default: the model's)")
+    parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda:0, ...")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, and print the errors."""
+    from ..evaluation import evaluate
+    from ..report import emit
+
+    result = evaluate(arguments.model, arguments.input, arguments.variable, arguments.time, arguments.device)
+    emit(f"{arguments.model} against {arguments.input}", result, arguments.json)
+    return 0

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""python -m trainer export"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .numbers import numbers
+
+NAME = "export"
+HELP = "write a model's values as a volume"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("model", metavar="MODEL", type=Path, help=".amgsrn file")
+    parser.add_argument("output", metavar="OUT", type=Path, help="file to write, .nc (NetCDF) or .vti (VTK image data)")
+    parser.add_argument(
+        "--shape",
+        metavar="X,Y,Z",
+        type=numbers(3, int, "256,256,256"),
+        help="number of values along each axis (default: as in the original volume)",
+    )
+    parser.add_argument(
+        "--roi",
+        metavar="X0,X1,Y0,Y1,Z0,Z1",
+        type=numbers(6, int, "0,63,0,63,0,63"),
+        help="first and last voxel along each axis, both included (default: all)",
+    )
+    parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda:0, ...")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the volume."""
+    import time
+
+    from amgsrn_core import open_field
+
+    from ..errors import OutputExists
+    from ..export import check_kind, export
+    from ..outputs import check_writable
+    from ..progress import Display
+    from ..report import emit
+
+    started, started_cpu = time.monotonic(), time.process_time()
+    output: Path = arguments.output
+    check_kind(output)
+    field = open_field(arguments.model, arguments.device)
+    if output.exists() and not output.is_dir() and not arguments.overwrite:
+        raise OutputExists(output, "a file")
+    check_writable(output)
+    with Display("exporting", 1000) as display:
+        shape = export(
+            field, output, arguments.shape, arguments.roi, lambda fraction: display.update(int(1000 * fraction))
+        )
+    seconds = time.monotonic() - started
+    result = {
+        "output": str(output),
+        "shape": list(shape),
+        "bytes": output.stat().st_size,
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(time.process_time() - started_cpu, 3),
+        "points_per_second": round(shape[0] * shape[1] * shape[2] / max(seconds, 1e-9), 1),
+    }
+    emit(f"{output}: {shape[2]} x {shape[1]} x {shape[0]} values", result, arguments.json)
+    return 0

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""python -m trainer fit"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+NAME = "fit"
+HELP = "learn a volume; running it again resumes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("input", metavar="INPUT", type=Path, help="NetCDF file")
+    parser.add_argument("-o", "--output", metavar="OUT.amgsrn", type=Path, required=True, help="model file to write")
+    parser.add_argument("--variable", metavar="V", help="variable to learn, if the file has several")
+    parser.add_argument("--time", metavar="N", type=int, help="time step, counted from 0; -1 is the last")
+    parser.add_argument(
+        "--preset",
+        choices=("small", "medium", "large"),
+        default="small",
+        help="network size: small (71 thousand parameters, default), medium (1.1 million), large (17 million)",
+    )
+    parser.add_argument(
+        "--recipe",
+        choices=("fast", "paper"),
+        default="fast",
+        help="fast: small batches and cosine decay, seconds to minutes (default); paper: the paper's schedule, hours",
+    )
+    parser.add_argument(
+        "--transform",
+        choices=("matrix", "srt"),
+        default="matrix",
+        help="form of each grid's placement: free matrix (default), or scale, rotation, translation",
+    )
+    parser.add_argument("--steps", metavar="N", type=int, help="optimiser steps, instead of the recipe's")
+    parser.add_argument("--batch", metavar="N", type=int, help="points per step, instead of the recipe's")
+    parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda:0, ...")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of all random numbers (default 0)")
+    parser.add_argument(
+        "--checkpoint-interval",
+        metavar="SECONDS",
+        type=float,
+        default=10.0,
+        help="at most this much work is lost when the fit is killed (default 10)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a model or checkpoint of another fit")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fit, and print what came out."""
+    from amgsrn_core import read_header
+    from amgsrn_core.device import select_device
+
+    from ..errors import InvalidOption
+    from ..fit import FitOptions, fit_volume
+    from ..outputs import check_writable
+    from ..progress import say_on_stderr
+    from ..reading import read_volume
+    from ..report import describe_model, emit
+    from ..settings import FitSettings
+    from ..threads import peak_memory
+
+    settings = FitSettings.of(
+        arguments.preset, arguments.recipe, arguments.transform, arguments.steps, arguments.batch, arguments.seed
+    )
+    if not 0 <= arguments.checkpoint_interval < float("inf"):
+        raise InvalidOption(
+            f"--checkpoint-interval {arguments.checkpoint_interval} makes no sense; give seconds from 0"
+        )
+    device = select_device(arguments.device)
+    output: Path = arguments.output
+    check_writable(output)
+    if output.exists() and arguments.input.exists() and output.samefile(arguments.input):
+        raise InvalidOption(f"'{output}' is the volume itself; give another name with -o")
+    volume = read_volume(arguments.input, arguments.variable, arguments.time)
+    options = FitOptions(device, arguments.checkpoint_interval, arguments.overwrite)
+    result = fit_volume(volume, output, settings, options)
+    if not result.fresh:
+        say_on_stderr(f"'{output}' is finished already, with the same volume and settings; nothing to do")
+    described = describe_model(output, read_header(output), result.training)
+    described["peak_memory_bytes"] = peak_memory()
+    emit(f"{output}", described, arguments.json)
+    return 0

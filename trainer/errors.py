@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every error a user can meet while training: one class each, one clear line each. What concerns model files is in
+`amgsrn_core.errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from amgsrn_core.errors import AmgsrnError
+
+
+class VolumeError(AmgsrnError):
+    """Base of what can be wrong with the volume to learn."""
+
+
+class VolumeFileMissing(VolumeError):
+    """There is no such file, or it may not be read."""
+
+    def __init__(self, path: str | Path, reason: str = "no such file") -> None:
+        super().__init__(f"cannot open volume '{path}': {reason}")
+
+
+class NotAVolumeFile(VolumeError):
+    """The file is of a kind that no reader knows."""
+
+    def __init__(self, path: str | Path, reason: str = "it does not start like one") -> None:
+        super().__init__(f"'{path}' is not a NetCDF file ({reason}); give a NetCDF 3 or 4 file (.nc)")
+
+
+class VolumeFileDamaged(VolumeError):
+    """The file was a volume once, but part of it is missing or wrong."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"volume '{path}' is damaged or truncated ({reason}); copy it again")
+
+
+class NoVolumeInFile(VolumeError):
+    """A readable file in which nothing is a volume."""
+
+    def __init__(self, path: str | Path, variables: Sequence[str]) -> None:
+        has = f"it has {_listed(variables)}" if variables else "it has no variables at all"
+        super().__init__(f"'{path}' has no variable with three spatial dimensions; {has}")
+
+
+class NoSuchVariable(VolumeError):
+    """A variable was asked for that the file does not have."""
+
+    def __init__(self, path: str | Path, name: str, candidates: Sequence[str]) -> None:
+        super().__init__(f"'{path}' has no variable '{name}'; choose one of: {_listed(candidates)}")
+
+
+class VariableNotChosen(VolumeError):
+    """The file has several volumes and none was asked for."""
+
+    def __init__(self, path: str | Path, candidates: Sequence[str]) -> None:
+        super().__init__(f"'{path}' has several variables, choose one with --variable: {_listed(candidates)}")
+
+
+class NotAVolume(VolumeError):
+    """A variable that is not a scalar volume on a grid."""
+
+    def __init__(self, path: str | Path, variable: str, reason: str, candidates: Sequence[str] = ()) -> None:
+        instead = f"; choose one of: {_listed(candidates)}" if candidates else ""
+        super().__init__(f"variable '{variable}' of '{path}' is not a volume: {reason}{instead}")
+
+
+class TimeNotChosen(VolumeError):
+    """The variable has several time steps and none was asked for."""
+
+    def __init__(self, path: str | Path, variable: str, steps: int) -> None:
+        super().__init__(
+            f"variable '{variable}' of '{path}' has {steps} time steps; "
+            f"choose one with --time 0 to {steps - 1} (-1 is the last)"
+        )
+
+
+class NoSuchTime(VolumeError):
+    """A time step was asked for that the variable does not have."""
+
+    def __init__(self, path: str | Path, variable: str, wanted: int, steps: int) -> None:
+        has = (
+            f"has {steps} time steps; choose 0 to {steps - 1} (-1 is the last)"
+            if steps
+            else "has no time steps; leave out --time"
+        )
+        super().__init__(f"--time {wanted}: variable '{variable}' of '{path}' {has}")
+
+
+class NothingButMissing(VolumeError):
+    """Every value of the volume is missing, so that there is nothing to learn."""
+
+    def __init__(self, path: str | Path, variable: str) -> None:
+        super().__init__(
+            f"variable '{variable}' of '{path}' has no valid value: all are missing or not finite; choose other data"
+        )
+
+
+class CoordinatesUnusable(VolumeError):
+    """A coordinate variable that does not order the nodes of its axis."""
+
+    def __init__(self, path: str | Path, name: str, reason: str) -> None:
+        super().__init__(
+            f"coordinate variable '{name}' of '{path}' is {reason}; repair it, or remove it to count nodes instead"
+        )
+
+
+class ShapeMismatch(VolumeError):
+    """A model is compared with a volume of another shape."""
+
+    def __init__(self, model: str | Path, expected: tuple[int, ...], path: str | Path, found: tuple[int, ...]) -> None:
+        super().__init__(
+            f"model '{model}' was made from a volume of {_times(expected)} values, '{path}' has {_times(found)}; "
+            "give the volume (and --variable, --time) it was made from"
+        )
+
+
+class OutputExists(AmgsrnError):
+    """What is to be written is there already, and is something else."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"'{path}' exists already ({reason}); give another name, or --overwrite to replace it")
+
+
+class CheckpointMismatch(AmgsrnError):
+    """An interrupted fit of another volume, or with other settings, is in the way."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(
+            f"'{path}' is the checkpoint of another fit ({reason}); "
+            "repeat that command to finish it, or --overwrite to start afresh"
+        )
+
+
+class OutputNotWritable(AmgsrnError):
+    """A result cannot be written; whatever was there before is untouched."""
+
+    def __init__(self, path: str | Path, reason: str, remedy: str = "choose another folder") -> None:
+        super().__init__(f"cannot write '{path}': {reason}; {remedy}")
+
+
+class InvalidOption(AmgsrnError):
+    """An option has a value that makes no sense."""
+
+
+class FitDiverged(AmgsrnError):
+    """The loss is not a number any more."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(
+            f"the fit diverged at step {step}: its loss is not finite; try another --seed, or --recipe fast"
+        )
+
+
+class FitInterrupted(AmgsrnError):
+    """The user stopped a fit; it can be resumed."""
+
+
+def _listed(names: Sequence[str], most: int = 40) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is minimised: the squared error of values, and the paper's feature-density loss, which moves grids to where
+the error is."""
+
+from __future__ import annotations
+
+import torch
+
+_TINY = 1e-16
+
+
+def squared_errors(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Squared error of every point (n,), in units of the value range squared.
+
+    The authors take it in raw data units. Adam's steps do not depend on the scale of a loss (but for its eps of 1e-14),
+    and the density loss only uses ratios of errors, so that both are equivalent; values of 1e11 squared would not fit
+    into float32, however.
+    """
+    return (predicted - targets).square()
+
+
+def density_loss(density: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
+    """Feature-density loss: KL divergence of the density of features from one that has more of them where the error is
+    large.
+
+    rho = D / sum(D); target ~ exp(log(rho + 1e-16) * mean(L) / (L + 1e-16)), normalised; loss = mean over points of
+    target * (log target - log rho). Where L is above its mean the exponent is below 1, which raises rho (rho < 1).
+    Source: Wurster et al., section 4.3 (equations 5-7), with the constants of the authors' code.
+
+    Args:
+        density: D at the points of a batch (n,), with gradient.
+        errors: L at the same points (n,); no gradient flows into them.
+
+    Returns:
+        scalar.
+    """
+    # The authors detach the sum, too.
+    share = density / density.sum().detach()
+    log_share = torch.log(share + _TINY)
+    errors = errors.detach()
+    target = torch.exp(log_share.detach() * (errors.mean() / (errors + _TINY)))
+    log_target = torch.log(target / target.sum() + _TINY)
+    return (log_target.exp() * (log_target - log_share)).mean()

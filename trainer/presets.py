@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Named network sizes, as in the paper's evaluation (Wurster et al., table 1): every size has an MLP of 64-64-1
+without bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amgsrn_core.models import AMGSRNConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network size.
+
+    Attributes:
+        name: what --preset is given.
+        description: one line for --help.
+        grids: number of feature grids.
+        channels: features per grid node.
+        resolution: nodes per grid along each axis.
+    """
+
+    name: str
+    description: str
+    grids: int
+    channels: int
+    resolution: int
+
+    def config(self, transform: str) -> AMGSRNConfig:
+        """The network; `transform` is 'matrix' or 'srt'."""
+        return AMGSRNConfig(self.grids, self.channels, (self.resolution,) * 3, transform=transform)
+
+
+_ALL = (
+    Preset("small", "16 grids x 1 x 16^3, 71 thousand parameters, 0.3 MB: seconds to fit", 16, 1, 16),
+    Preset("medium", "16 grids x 2 x 32^3, 1.1 million parameters, 4 MB", 16, 2, 32),
+    Preset("large", "16 grids x 4 x 64^3, 17 million parameters, 67 MB: for big volumes, best on a GPU", 16, 4, 64),
+)
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reading a volume for a command: with progress, and saying what the user should know about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .progress import Display, say_on_stderr
+from .volumes import Volume, open_volume
+
+
+def read_volume(path: Path, variable: str | None = None, time: int | None = None) -> Volume:
+    """The volume; notes go to stderr.
+
+    Raises:
+        VolumeError: see `open_volume` and `VolumeReader.read`.
+    """
+    with open_volume(path) as reader, Display("reading", 1000) as display:
+        volume = reader.read(variable, time, lambda fraction: display.update(int(1000 * fraction)))
+    for note in volume.notes:
+        say_on_stderr(f"note: {note}")
+    if volume.missing:
+        share = 100.0 * volume.missing / volume.values.size
+        say_on_stderr(
+            f"note: {volume.missing:,} of {volume.values.size:,} values are missing ({share:.1f} %); "
+            "they are left out, the model's values there mean nothing"
+        )
+    return volume

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Packed and missing values as NetCDF stores them (NUG appendix A; CF chapters 2.5.1 and 8.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import netCDF4
+import numpy as np
+
+from .cf import attribute
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How stored numbers become values.
+
+    Attributes:
+        unsigned: signed integers are meant as unsigned ones (attribute _Unsigned).
+        scale, offset: value = stored * scale + offset.
+        missing: stored numbers that mean "no value".
+        valid: lowest and highest stored number that is a value; None for no limit.
+    """
+
+    unsigned: bool
+    scale: float
+    offset: float
+    missing: tuple[float, ...]
+    valid: tuple[float | None, float | None]
+
+    @classmethod
+    def of(cls, variable: Any) -> Packing:
+        """Read the attributes of a NetCDF variable.
+
+        Without _FillValue the library's default one counts as missing, except for bytes, as NetCDF says.
+        """
+        unsigned = str(attribute(variable, "_Unsigned", "false")).lower() == "true" and variable.dtype.kind == "i"
+        missing: list[float] = []
+        for name in ("_FillValue", "missing_value"):
+            missing += _numbers(attribute(variable, name))
+        if "_FillValue" not in variable.ncattrs() and variable.dtype.itemsize > 1:
+            missing.append(float(netCDF4.default_fillvals[variable.dtype.str[1:]]))
+        low, high = _numbers(attribute(variable, "valid_min")), _numbers(attribute(variable, "valid_max"))
+        both = _numbers(attribute(variable, "valid_range"))
+        if len(both) == 2:
+            low, high = both[:1], both[1:]
+        limits = (low[0] if low else None, high[0] if high else None)
+        if unsigned:
+            modulus = 2.0 ** (8 * variable.dtype.itemsize)
+            missing = [m % modulus for m in missing]
+            limits = (
+                None if limits[0] is None else limits[0] % modulus,
+                None if limits[1] is None else limits[1] % modulus,
+            )
+        scale, offset = _numbers(attribute(variable, "scale_factor")), _numbers(attribute(variable, "add_offset"))
+        return cls(unsigned, scale[0] if scale else 1.0, offset[0] if offset else 0.0, tuple(missing), limits)
+
+    def unpack(self, stored: np.ndarray, out: np.ndarray) -> None:
+        """Values of stored numbers.
+
+        Args:
+            stored: as read, any shape and number type.
+            out: float32, same shape: receives the values, NaN where they are missing or not finite.
+        """
+        if self.unsigned:
+            stored = stored.view(stored.dtype.str.replace("i", "u"))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.scale == 1.0 and self.offset == 0.0:
+                out[...] = stored
+            else:
+                # In double precision: packed values often have a large offset.
+                out[...] = stored * self.scale + self.offset
+            invalid = ~np.isfinite(out)
+            for missing in self.missing:
+                if not np.isnan(missing):
+                    invalid |= stored == stored.dtype.type(missing) if stored.dtype.kind == "f" else stored == missing
+            low, high = self.valid
+            if low is not None:
+                invalid |= stored < (stored.dtype.type(low) if stored.dtype.kind == "f" else low)
+            if high is not None:
+                invalid |= stored > (stored.dtype.type(high) if stored.dtype.kind == "f" else high)
+        out[invalid] = np.nan
+
+
+def _numbers(value: Any) -> list[float]:
+    """An attribute's numbers; none where it is absent or not numeric."""
+    if value is None:
+        return []
+    array = np.atleast_1d(np.asarray(value))
+    return [float(v) for v in array] if array.dtype.kind in "iuf" else []
