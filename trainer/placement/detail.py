@@ -56,8 +56,8 @@ def measure_detail(values: np.ndarray, value_range: tuple[float, float], seed: i
     """
     reduced = _shrink(values)
     low, high = value_range
-    reduced = np.nan_to_num((reduced.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny))
-    reduced = reduced.astype(np.float32)
+    reduced = (reduced - np.float32(low)) * np.float32(1.0 / ((high - low) or 1.0))
+    np.nan_to_num(reduced, copy=False)
     points, cell = _measuring_points(seed)
     truth = trilinear(reduced, points)
     count = np.maximum(np.bincount(cell, minlength=CELLS**3), 1)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Boxes searched from the data: the table of detail, the search, and where the boxes end up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from amgsrn_core import kernels
+from trainer.placement import BoxSearch, DetailTable, matrices_from_boxes, measure_detail
+from trainer.placement.detail import CELLS, RESOLUTIONS
+
+NODES = 16**3
+
+
+def noise_in_a_corner(size: int = 64) -> np.ndarray:
+    """Smooth everywhere but in the box x > 1/3, y < -1/3, z > 1/3, where there is detail."""
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, size)] * 3, indexing="ij")
+    detail = np.sin(25 * x) * np.sin(27 * y) * np.sin(23 * z)
+    return (0.2 * x + np.where((x > 1 / 3) & (y < -1 / 3) & (z > 1 / 3), detail, 0.0)).astype(np.float32)
+
+
+def value_range(values: np.ndarray) -> tuple[float, float]:
+    return float(np.nanmin(values)), float(np.nanmax(values))
+
+
+@pytest.fixture(scope="module")
+def corner() -> DetailTable:
+    values = noise_in_a_corner()
+    return measure_detail(values, value_range(values))
+
+
+def test_error_falls_with_density_and_lies_where_the_detail_is(corner: DetailTable) -> None:
+    assert (np.diff(corner.errors, axis=0) <= 0).all()
+    at_16 = corner.errors[RESOLUTIONS.index(18)].reshape(CELLS, CELLS, CELLS)
+    inside = at_16[16:, :8, 16:].sum()  # [z, y, x]
+    assert inside > 0.9 * at_16.sum()
+
+
+def test_a_linear_field_has_no_error_at_any_density() -> None:
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, 40, dtype=np.float32)] * 3, indexing="ij")
+    table = measure_detail(x + 2 * y - z, (-4.0, 4.0))
+    # The smoothing before reduction bends the ends a little; nodes at all resolutions but the coarsest are exact.
+    assert table.errors[-1].max() < 1e-6
+
+
+def test_total_is_the_table_at_its_own_densities(corner: DetailTable) -> None:
+    for row, log_nodes in enumerate(corner.log_nodes):
+        nodes = np.full(CELLS**3, np.exp(log_nodes))
+        assert corner.total(nodes) == pytest.approx(corner.errors[row].sum(), rel=1e-6)
+
+
+def test_boxes_go_where_the_detail_is_and_promise_a_gain(corner: DetailTable) -> None:
+    result = BoxSearch(corner, NODES, grids=8, fixed=4).run(seed=1)
+    np.testing.assert_array_equal(result.boxes[:4], [[0, 0, 0, 1, 1, 1]] * 4)
+    assert result.predicted_gain_db > 3
+    centre, half = result.boxes[:, :3], result.boxes[:, 3:]
+    density = [
+        ((np.abs(np.array(p) - centre) < half).all(axis=1) / half.prod(axis=1)).sum()
+        for p in ((0.66, -0.66, 0.66), (-0.66, 0.66, -0.66))
+    ]
+    assert density[0] > 10 * density[1]
+
+
+def test_boxes_stay_in_the_domain_and_the_search_is_repeatable(corner: DetailTable) -> None:
+    search = BoxSearch(corner, NODES, grids=6, fixed=1)
+    first, again, other = search.run(seed=3), search.run(seed=3), search.run(seed=4)
+    np.testing.assert_array_equal(first.boxes, again.boxes)
+    assert not np.array_equal(first.boxes, other.boxes)
+    centre, half = first.boxes[:, :3], first.boxes[:, 3:]
+    assert (half >= 0.2 - 1e-12).all()
+    assert (np.abs(centre) + half <= 1 + 1e-12).all()
+
+
+def test_uniform_detail_promises_nothing() -> None:
+    values = np.random.default_rng(0).random((48, 48, 48), dtype=np.float32)
+    table = measure_detail(values, value_range(values))
+    assert BoxSearch(table, NODES, grids=16, fixed=6).run().predicted_gain_db < 0.8
+
+
+def test_constant_missing_and_huge_values_are_no_trouble() -> None:
+    constant = measure_detail(np.full((8, 9, 10), 3.0, np.float32), (3.0, 3.0))
+    assert BoxSearch(constant, NODES, grids=8, fixed=4).run().predicted_gain_db == 0.0
+    values = noise_in_a_corner(32) * np.float32(1e11)
+    values[:5] = np.nan
+    table = measure_detail(values, value_range(values))
+    assert np.isfinite(table.errors).all()
+
+
+def test_large_volumes_are_reduced_before_they_are_measured() -> None:
+    values = noise_in_a_corner(330)
+    table = measure_detail(values, value_range(values))
+    at_16 = table.errors[RESOLUTIONS.index(18)].reshape(CELLS, CELLS, CELLS)
+    assert at_16[16:, :8, 16:].sum() > 0.9 * at_16.sum()
+
+
+def test_matrices_map_boxes_onto_their_grids() -> None:
+    boxes = np.array([[0.5, -0.25, 0.0, 0.5, 0.25, 1.0]])
+    matrices = matrices_from_boxes(boxes)
+    corners = torch.tensor([[0.0, -0.5, -1.0], [1.0, 0.0, 1.0], [0.5, -0.25, 0.0]])
+    local = kernels.to_local(corners, matrices)[0]
+    np.testing.assert_allclose(local, [[-1, -1, -1], [1, 1, 1], [0, 0, 0]], atol=1e-6)
