@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from paraview.util.vtkAlgorithm import smhint, smproperty, smproxy
+from paraview.util.vtkAlgorithm import smproperty, smproxy
 
 # Loaded by itself, this file has to find the project; ParaView's own packages go first. Embedded, it has no folder.
 if Path(__file__).is_file():
@@ -13,7 +13,7 @@ if Path(__file__).is_file():
         if str(_folder) not in sys.path:
             sys.path.append(str(_folder))
 
-from paraview_plugin.algorithms.reader import NeuralVolumeReader as _Reader  # noqa: E402
+from paraview_plugin.algorithms.reader import NeuralVolumeReader as _Reader
 
 paraview_plugin_name = "NeuralVolumeReader"
 paraview_plugin_version = "0.1"

@@ -33,7 +33,23 @@ fingerprint() { # of standard input
 with_display() { # run a command that draws: on the user's display, else on a virtual one
   if [ -n "${DISPLAY:-}" ]; then
     "$@"
-  else
-    xvfb-run --auto-servernum --server-args='-screen 0 1600x1200x24' "$@"
+    return
   fi
+  local server number status=0 name
+  name=$(mktemp)
+  # The server itself chooses a free display: asking for one and then starting it is a race that xvfb-run can lose.
+  Xvfb -displayfd 1 -screen 0 1600x1200x24 -nolisten tcp >"$name" 2>/dev/null 9>&- &
+  server=$!
+  # shellcheck disable=SC2064  # the values are known now
+  trap "kill $server 2>/dev/null; rm -f '$name'" EXIT
+  until number=$(cat "$name") && [ -n "$number" ]; do
+    kill -0 "$server" 2>/dev/null || fail 1 "The virtual display Xvfb does not start"
+    sleep 0.1
+  done
+  DISPLAY=:$number "$@" || status=$?
+  trap - EXIT
+  kill "$server"
+  wait "$server" 2>/dev/null || true
+  rm -f "$name"
+  return $status
 }

@@ -50,12 +50,13 @@ apt() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -qq "$@" </dev/null
 }
 
+log=$build/system-packages.log
+
 # An installation that was interrupted leaves packages half configured.
 if [ -n "$(dpkg --audit)" ]; then
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a </dev/null
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >"$log" 2>&1 </dev/null || true
 fi
 
-log=$build/system-packages.log
 known() { # are all of them in apt's lists?
   local candidates
   candidates=$(LC_ALL=C apt-cache policy "${packages[@]}" 2>/dev/null | grep -c '^  Candidate: [^(]') || true

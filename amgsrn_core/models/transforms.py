@@ -25,6 +25,14 @@ class MatrixTransforms(nn.Module):
         matrices[:, :3] += _JITTER * torch.randn(count, 3, 4, generator=generator)
         self.matrices = nn.Parameter(matrices)
 
+    @torch.no_grad()
+    def move_into(self, boxes: torch.Tensor) -> None:
+        """Move grids that lie about the whole domain into boxes (m, 6): centre and half size along x, y, z."""
+        scale, shift = _to_box(boxes)
+        identity = torch.eye(3).to(self.matrices)
+        self.matrices[:, :3, :3].add_(torch.diag_embed(scale).to(self.matrices) - identity)
+        self.matrices[:, :3, 3].add_(shift.to(self.matrices))
+
     def forward(self) -> torch.Tensor:
         """(m, 4, 4): from normalized domain coordinates to each grid's [-1, 1]^3."""
         return self.matrices
@@ -47,6 +55,13 @@ class ScaleRotationTransforms(nn.Module):
         self.quaternions = nn.Parameter(quaternions)
         self.translations = nn.Parameter(2 * _JITTER * torch.rand(count, 3, generator=generator) - _JITTER)
 
+    @torch.no_grad()
+    def move_into(self, boxes: torch.Tensor) -> None:
+        """Move grids that lie about the whole domain into boxes (m, 6): centre and half size along x, y, z."""
+        scale, shift = _to_box(boxes)
+        self.log_scales.add_(scale.log().to(self.log_scales))
+        self.translations.add_(shift.to(self.translations))
+
     def forward(self) -> torch.Tensor:
         """(m, 4, 4): from normalized domain coordinates to each grid's [-1, 1]^3; quaternions of any length."""
         linear = rotation_matrices(self.quaternions) * self.log_scales.exp().unsqueeze(1)
@@ -64,6 +79,12 @@ def rotation_matrices(quaternions: torch.Tensor) -> torch.Tensor:
         torch.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], dim=1),
     ]
     return torch.stack(rows, dim=1)
+
+
+def _to_box(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and shift (m, 3) that map boxes (m, 6) onto [-1, 1]^3."""
+    scale = 1.0 / boxes[:, 3:]
+    return scale, -boxes[:, :3] * scale
 
 
 TRANSFORM_FORMS: dict[str, type[MatrixTransforms] | type[ScaleRotationTransforms]] = {

@@ -30,6 +30,8 @@
 namespace
 {
 constexpr const char* TypeName = "Neural Volume";
+constexpr const char* UnitDistance = "NeuralOpacityUnitDistance";
+constexpr const char* SharedUnitDistance = "ScalarOpacityUnitDistance";
 
 // One step of refinement: long enough to get somewhere, short enough not to be felt.
 constexpr double StepMilliseconds = 80.;
@@ -62,7 +64,8 @@ QString ModelArray(vtkSMProxy* representation)
   vtkSMPropertyHelper input(representation, "Input");
   auto* source = vtkSMSourceProxy::SafeDownCast(input.GetAsProxy());
   vtkPVDataInformation* data = source ? source->GetDataInformation(input.GetOutputPort()) : nullptr;
-  vtkPVArrayInformation* descriptor = data ? data->GetArrayInformation("amgsrn_model", vtkDataObject::FIELD) : nullptr;
+  vtkPVArrayInformation* descriptor =
+    data ? data->GetArrayInformation("amgsrn_model", vtkDataObject::FIELD) : nullptr;
   if (!descriptor || descriptor->GetNumberOfStringValues() == 0)
   {
     return QString();
@@ -119,7 +122,8 @@ void pqNeuralVolumeBehavior::onViewAdded(pqView* view)
 {
   if (qobject_cast<pqRenderView*>(view))
   {
-    QObject::connect(view, &pqView::endRender, this, &pqNeuralVolumeBehavior::onRenderEnded, Qt::UniqueConnection);
+    QObject::connect(
+      view, &pqView::endRender, this, &pqNeuralVolumeBehavior::onRenderEnded, Qt::UniqueConnection);
   }
 }
 
@@ -134,6 +138,27 @@ void pqNeuralVolumeBehavior::onRepresentationAdded(pqRepresentation* representat
   proxy->UpdateVTKObjects();
   proxy->GetProperty("Representation")
     ->AddObserver(vtkCommand::ModifiedEvent, this, &pqNeuralVolumeBehavior::onRepresentationTypeChanged);
+  proxy->GetProperty(UnitDistance)
+    ->AddObserver(vtkCommand::ModifiedEvent, this, &pqNeuralVolumeBehavior::onUnitDistanceChanged);
+}
+
+void pqNeuralVolumeBehavior::onUnitDistanceChanged(vtkObject* caller, unsigned long, void*)
+{
+  // The panel's own property follows the one that all volumes share (ParaView links them); this is the way
+  // back.
+  auto* property = vtkSMProperty::SafeDownCast(caller);
+  // The property belongs to our part of the representation, the shared one to the whole.
+  vtkSMProxy* part = property ? property->GetParent() : nullptr;
+  vtkSMProxy* proxy = part ? part->GetTrueParentProxy() : nullptr;
+  if (IsNeural(proxy))
+  {
+    const double distance = vtkSMPropertyHelper(property).GetAsDouble();
+    vtkSMPropertyHelper shared(proxy, SharedUnitDistance);
+    if (shared.GetAsDouble() != distance)
+    {
+      shared.Set(distance);
+    }
+  }
 }
 
 void pqNeuralVolumeBehavior::onRepresentationTypeChanged(vtkObject* caller, unsigned long, void*)

@@ -12,8 +12,9 @@ class pqView;
 class vtkObject;
 
 /**
- * What the GUI adds to the "Neural Volume" representation: pictures appear at once and are refined in short steps,
- * between which the user's clicks and keys are handled; and choosing the representation colours by the model's array.
+ * What the GUI adds to the "Neural Volume" representation: pictures appear at once and are refined in short
+ * steps, between which the user's clicks and keys are handled; and choosing the representation colours by the
+ * model's array.
  */
 class pqNeuralVolumeBehavior : public QObject
 {
@@ -36,6 +37,7 @@ private:
   Q_DISABLE_COPY(pqNeuralVolumeBehavior)
 
   void onRepresentationTypeChanged(vtkObject* caller, unsigned long event, void* data);
+  void onUnitDistanceChanged(vtkObject* caller, unsigned long event, void* data);
 
   /** Views with unfinished pictures; the one waiting longest is first. */
   QList<QPointer<pqView>> Unfinished;

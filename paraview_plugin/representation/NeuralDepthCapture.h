@@ -12,8 +12,8 @@ class NeuralDepthCapture
 {
 public:
   /**
-   * Window depth in [0, 1] of the given viewport rectangle, bottom row first. Returns false, with the reason in
-   * GetError() and a depth of 1 (nothing in front), when the framebuffer cannot be read.
+   * Window depth in [0, 1] of the given viewport rectangle, bottom row first. Returns false, with the reason
+   * in GetError() and a depth of 1 (nothing in front), when the framebuffer cannot be read.
    */
   bool Capture(vtkOpenGLRenderWindow* window, const int viewport[4], std::vector<float>& depth);
 
@@ -23,7 +23,8 @@ public:
   void ReleaseGraphicsResources();
 
 private:
-  /** Copies the samples of a multisampled depth buffer to one that can be read, and binds that for reading. */
+  /** Copies the samples of a multisampled depth buffer to one that can be read, and binds that for reading.
+   */
   void Resolve(vtkOpenGLRenderWindow* window, const int viewport[4]);
 
   unsigned int Framebuffer = 0;

@@ -17,7 +17,8 @@ public:
   NeuralImageOverlay();
   ~NeuralImageOverlay();
 
-  /** Draws 8-bit RGBA pixels, bottom row first, that fill the viewport. Returns false if the shader does not work. */
+  /** Draws 8-bit RGBA pixels, bottom row first, that fill the viewport. Returns false if the shader does not
+   * work. */
   bool Draw(vtkOpenGLRenderWindow* window, int width, int height, std::vector<unsigned char>& pixels);
 
   void ReleaseGraphicsResources(vtkWindow* window);

@@ -21,8 +21,10 @@ std::vector<HeldRenderer> Held;
 std::vector<HeldRenderer>::iterator Find(vtkRenderer* renderer)
 {
   // Renderers that are gone leave empty entries behind.
-  Held.erase(std::remove_if(Held.begin(), Held.end(), [](const HeldRenderer& h) { return !h.Renderer; }), Held.end());
-  return std::find_if(Held.begin(), Held.end(), [=](const HeldRenderer& h) { return h.Renderer == renderer; });
+  Held.erase(
+    std::remove_if(Held.begin(), Held.end(), [](const HeldRenderer& h) { return !h.Renderer; }), Held.end());
+  return std::find_if(
+    Held.begin(), Held.end(), [=](const HeldRenderer& h) { return h.Renderer == renderer; });
 }
 }
 

@@ -9,8 +9,9 @@ class vtkRenderer;
 /**
  * Keeps volumes out of a renderer's depth peeling while a neural volume is visible there.
  *
- * ParaView peels volumes together with translucent geometry: the mapper would be called once per peel, and depth
- * cannot be read then. Several guards may hold the same renderer; the last one to let go restores its flag.
+ * ParaView peels volumes together with translucent geometry: the mapper would be called once per peel, and
+ * depth cannot be read then. Several guards may hold the same renderer; the last one to let go restores its
+ * flag.
  */
 class NeuralPeelingGuard
 {

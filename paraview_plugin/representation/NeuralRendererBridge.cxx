@@ -74,10 +74,9 @@ std::string ToString(PyObject* object)
 std::string Traceback(PyObject* type, PyObject* value, PyObject* trace)
 {
   vtkSmartPyObject module = Import("traceback");
-  vtkSmartPyObject lines(module
-      ? PyObject_CallMethod(module.GetPointer(), "format_exception", "OOO", type, value ? value : Py_None,
-          trace ? trace : Py_None)
-      : nullptr);
+  vtkSmartPyObject lines(module ? PyObject_CallMethod(module.GetPointer(), "format_exception", "OOO", type,
+                                    value ? value : Py_None, trace ? trace : Py_None)
+                                : nullptr);
   std::string text;
   for (Py_ssize_t i = 0; lines && i < PyList_Size(lines.GetPointer()); ++i)
   {

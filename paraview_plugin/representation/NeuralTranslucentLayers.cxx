@@ -130,8 +130,8 @@ public:
   void ReleaseGraphicsResources(vtkWindow* window) override
   {
     this->Framebuffer->ReleaseGraphicsResources(window);
-    for (vtkTextureObject* texture : { this->Color.Get(), this->Depths[0].Get(), this->Depths[1].Get(),
-           this->OpaqueDepth.Get() })
+    for (vtkTextureObject* texture :
+      { this->Color.Get(), this->Depths[0].Get(), this->Depths[1].Get(), this->OpaqueDepth.Get() })
     {
       texture->ReleaseGraphicsResources(window);
     }
@@ -201,7 +201,8 @@ private:
     layer.Color.resize(4 * pixels);
     layer.Depth.resize(pixels);
     glPixelStorei(GL_PACK_ALIGNMENT, 1);
-    glReadPixels(viewport[0], viewport[1], viewport[2], viewport[3], GL_RGBA, GL_UNSIGNED_BYTE, layer.Color.data());
+    glReadPixels(
+      viewport[0], viewport[1], viewport[2], viewport[3], GL_RGBA, GL_UNSIGNED_BYTE, layer.Color.data());
     glReadPixels(
       viewport[0], viewport[1], viewport[2], viewport[3], GL_DEPTH_COMPONENT, GL_FLOAT, layer.Depth.data());
     this->Current = 1 - this->Current;
@@ -233,8 +234,8 @@ NeuralTranslucentLayers::NeuralTranslucentLayers()
 
 NeuralTranslucentLayers::~NeuralTranslucentLayers() = default;
 
-std::vector<NeuralLayer>& NeuralTranslucentLayers::Capture(vtkRenderer* renderer, vtkOpenGLRenderWindow* window,
-  const int viewport[4], const std::vector<float>& opaqueDepth)
+std::vector<NeuralLayer>& NeuralTranslucentLayers::Capture(vtkRenderer* renderer,
+  vtkOpenGLRenderWindow* window, const int viewport[4], const std::vector<float>& opaqueDepth)
 {
   this->Pass->Capture(renderer, window, viewport, opaqueDepth, this->Layers);
   return this->Layers;
@@ -248,10 +249,11 @@ void NeuralTranslucentLayers::ReleaseGraphicsResources(vtkWindow* window)
 void NeuralTranslucentLayers::Correct(const std::vector<NeuralLayer>& layers,
   const std::vector<std::vector<unsigned char>>& before, std::vector<unsigned char>& whole)
 {
-  // With V the volume's part in front of a depth (premultiplied, opacity A), layers 1..n of colour c and opacity a, and
-  // T(k) = (1 - a(1)) ... (1 - a(k)), the true picture over the opaque background O is
+  // With V the volume's part in front of a depth (premultiplied, opacity A), layers 1..n of colour c and
+  // opacity a, and T(k) = (1 - a(1)) ... (1 - a(k)), the true picture over the opaque background O is
   //   sum over k of T(k-1) (V(k) - V(k-1))  +  sum over k of T(k-1) (1 - A(k)) a(k) c(k)  +  (1 - A) T(n) O.
-  // The framebuffer holds  F = sum over k of T(k-1) a(k) c(k) + T(n) O,  and what is drawn is blended as  X + (1 - A) F, so
+  // The framebuffer holds  F = sum over k of T(k-1) a(k) c(k) + T(n) O,  and what is drawn is blended as  X +
+  // (1 - A) F, so
   //   X = sum over k of T(k-1) (V(k) - V(k-1))  +  sum over k of T(k-1) (A - A(k)) a(k) c(k).
   const size_t pixels = whole.size() / 4;
   for (size_t i = 0; i < pixels; ++i)

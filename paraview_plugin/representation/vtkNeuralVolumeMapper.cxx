@@ -31,6 +31,9 @@ constexpr int TableSize = 1024; // what VTK's own volume mapper uses
 // ParaView asks for 5 frames per second or more while the user moves the camera, and for 0.002 otherwise.
 constexpr double InteractiveFrameRate = 1.;
 
+// Share of the time budget that a frame gets then: smoothness is worth more than detail.
+constexpr double InteractiveShare = 0.5;
+
 /** Identifies a mapper to the renderer; unlike an address, never used twice. */
 long long NextKey()
 {
@@ -172,7 +175,8 @@ void vtkNeuralVolumeMapper::Render(vtkRenderer* renderer, vtkVolume* volume)
   if (this->March(renderer, viewport, eye) &&
     !internals.Overlay.Draw(window, request.Width, request.Height, request.Image))
   {
-    this->ReportOnce("Neural Volume: the OpenGL shader that shows the picture does not compile on this machine");
+    this->ReportOnce(
+      "Neural Volume: the OpenGL shader that shows the picture does not compile on this machine");
   }
 }
 
@@ -184,14 +188,16 @@ void vtkNeuralVolumeMapper::FillRequest(vtkRenderer* renderer, vtkVolume* volume
   request.Array = this->ColorArray;
   this->GetBounds(request.Bounds.data());
   vtkMatrix4x4::DeepCopy(request.WorldToClip.data(),
-    renderer->GetActiveCamera()->GetCompositeProjectionTransformMatrix(renderer->GetTiledAspectRatio(), -1, 1));
+    renderer->GetActiveCamera()->GetCompositeProjectionTransformMatrix(
+      renderer->GetTiledAspectRatio(), -1, 1));
   vtkMatrix4x4::DeepCopy(request.ModelToWorld.data(), volume->GetMatrix());
   request.ClippingPlanes = ToValues(this->GetClippingPlanes());
   SampleTransferFunctions(volume->GetProperty(), request);
   request.SamplesPerVoxel = this->SamplesPerVoxel;
   request.Interactive =
     !this->ForceComplete && renderer->GetRenderWindow()->GetDesiredUpdateRate() >= InteractiveFrameRate;
-  request.BudgetMilliseconds = this->ForceComplete ? 0. : this->TimeBudget;
+  request.BudgetMilliseconds =
+    this->ForceComplete ? 0. : this->TimeBudget * (request.Interactive ? InteractiveShare : 1.);
 }
 
 bool vtkNeuralVolumeMapper::March(vtkRenderer* renderer, const int viewport[4], int eye)

@@ -3,12 +3,12 @@
  * @class vtkNeuralVolumeMapper
  * @brief draws a neural volume by marching rays through the model itself
  *
- * The rays are marched in Python (paraview_plugin.renderer); this class collects what they need from the scene
- * (camera, transfer functions, clipping planes, depth of opaque geometry) and blends the picture that comes back.
- * The input's samples are never looked at, only its bounds: the values come from the model.
+ * The rays are marched in Python (paraview_plugin.renderer); this class collects what they need from the
+ * scene (camera, transfer functions, clipping planes, depth of opaque geometry) and blends the picture that
+ * comes back. The input's samples are never looked at, only its bounds: the values come from the model.
  *
- * With a time budget a render may leave the picture unfinished (GetComplete() is false); rendering the unchanged scene again
- * continues it.
+ * With a time budget a render may leave the picture unfinished (GetComplete() is false); rendering the
+ * unchanged scene again continues it.
  */
 #ifndef vtkNeuralVolumeMapper_h
 #define vtkNeuralVolumeMapper_h
@@ -84,7 +84,8 @@ private:
   /** Describes the scene to the marcher, without pictures and depth. */
   void FillRequest(vtkRenderer* renderer, vtkVolume* volume);
 
-  /** Marches the rays: request's picture, corrected for translucent surfaces. False, after a message, if that fails. */
+  /** Marches the rays: request's picture, corrected for translucent surfaces. False, after a message, if that
+   * fails. */
   bool March(vtkRenderer* renderer, const int viewport[4], int eye);
 
   /** Shows each distinct message once. */

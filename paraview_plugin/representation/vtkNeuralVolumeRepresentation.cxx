@@ -42,12 +42,14 @@ public:
 
 vtkImageData* ImageOf(vtkAlgorithmOutput* port)
 {
-  return port ? vtkImageData::SafeDownCast(port->GetProducer()->GetOutputDataObject(port->GetIndex())) : nullptr;
+  return port ? vtkImageData::SafeDownCast(port->GetProducer()->GetOutputDataObject(port->GetIndex()))
+              : nullptr;
 }
 
 std::string DescriptorIn(vtkImageData* image)
 {
-  auto* array = image ? vtkStringArray::SafeDownCast(image->GetFieldData()->GetAbstractArray(DescriptorArray)) : nullptr;
+  auto* array =
+    image ? vtkStringArray::SafeDownCast(image->GetFieldData()->GetAbstractArray(DescriptorArray)) : nullptr;
   return array && array->GetNumberOfValues() > 0 ? array->GetValue(0) : std::string();
 }
 
@@ -193,7 +195,8 @@ void vtkNeuralVolumeRepresentation::PrepareRender(vtkInformation* inInfo)
   const char* arrayName = byPoints ? arrayInfo->Get(vtkDataObject::FIELD_NAME()) : nullptr;
   this->NeuralMapper->SetModel(DescriptorIn(ImageOf(producer)));
   this->NeuralMapper->SetColorArray(arrayName ? arrayName : "");
-  this->NeuralMapper->SetForceComplete(ScreenshotState::IsCapturing(vtkPVView::SafeDownCast(this->GetView())));
+  this->NeuralMapper->SetForceComplete(
+    ScreenshotState::IsCapturing(vtkPVView::SafeDownCast(this->GetView())));
   this->Property->SetIndependentComponents(true);
 
   if (auto* view = vtkPVRenderView::SafeDownCast(this->GetView()))

@@ -3,9 +3,9 @@
  * @class vtkNeuralVolumeRepresentation
  * @brief the representation "Neural Volume" of image data that carries a neural model
  *
- * Colour map, opacity function, and the actor's transform are those of ParaView's own volume representation. The data's
- * samples are not needed: one cell is requested from the pipeline, for its field data and the whole extent.
- * Under MPI each rank draws its own box, and the boxes are composited in order.
+ * Colour map, opacity function, and the actor's transform are those of ParaView's own volume representation.
+ * The data's samples are not needed: one cell is requested from the pipeline, for its field data and the
+ * whole extent. Under MPI each rank draws its own box, and the boxes are composited in order.
  */
 #ifndef vtkNeuralVolumeRepresentation_h
 #define vtkNeuralVolumeRepresentation_h

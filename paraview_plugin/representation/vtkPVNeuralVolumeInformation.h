@@ -3,8 +3,8 @@
  * @class vtkPVNeuralVolumeInformation
  * @brief whether all ranks have finished the last picture of a neural volume
  *
- * Gathered by the client from the rendering processes; an information-only property would be answered by the client's
- * own object, which draws nothing.
+ * Gathered by the client from the rendering processes; an information-only property would be answered by the
+ * client's own object, which draws nothing.
  */
 #ifndef vtkPVNeuralVolumeInformation_h
 #define vtkPVNeuralVolumeInformation_h

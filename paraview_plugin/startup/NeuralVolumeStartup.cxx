@@ -23,8 +23,8 @@ namespace
 constexpr const char* PluginName = "NeuralVolume";
 constexpr const char* EntryModule = "amgsrn_plugin";
 
-// ParaView's own packages have to win over those of the environment with torch: paths are appended, never prepended.
-// inspect.getargspec is gone in Python 3.11, but ParaView 5.11 still imports it.
+// ParaView's own packages have to win over those of the environment with torch: paths are appended, never
+// prepended. inspect.getargspec is gone in Python 3.11, but ParaView 5.11 still imports it.
 constexpr const char* StartupCode = R"PYTHON(
 import importlib.util
 import inspect
@@ -59,8 +59,8 @@ def load_entry(name, source):
 )PYTHON";
 
 /**
- * ParaView 5.11 makes Python modules of a C++ plugin importable, but ignores the proxies they declare. This second,
- * internal plugin hands them over.
+ * ParaView 5.11 makes Python modules of a C++ plugin importable, but ignores the proxies they declare. This
+ * second, internal plugin hands them over.
  */
 class EntryPlugin
   : public vtkPVPlugin
@@ -76,7 +76,10 @@ public:
   bool GetRequiredOnServer() override { return false; }
   bool GetRequiredOnClient() override { return false; }
   const char* GetRequiredPlugins() override { return ""; }
-  const char* GetDescription() override { return "Reader of .amgsrn files; part of the NeuralVolume plugin."; }
+  const char* GetDescription() override
+  {
+    return "Reader of .amgsrn files; part of the NeuralVolume plugin.";
+  }
   const char* GetEULA() override { return nullptr; }
   void GetXMLs(std::vector<std::string>& xmls) override { xmls = this->XMLs; }
   vtkClientServerInterpreterInitializer::InterpreterInitializationCallback GetInitializeInterpreterCallback()
@@ -196,7 +199,8 @@ void neural_volume_startup()
     {
       vtkSmartPyObject text(PyObject_Str(missing.GetPointer()));
       vtkGenericWarningMacro("Neural Volume cannot work: Python does not find "
-        << PyUnicode_AsUTF8(text.GetPointer()) << "; build the plugin with -DAMGSRN_PYTHON_PATHS naming the folders "
+        << PyUnicode_AsUTF8(text.GetPointer())
+        << "; build the plugin with -DAMGSRN_PYTHON_PATHS naming the folders "
         << "that hold them (now: " << NEURAL_VOLUME_PYTHON_PATHS << ").");
     }
   }

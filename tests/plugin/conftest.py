@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside this file
 
-import harness  # noqa: E402
+import harness
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,7 +30,7 @@ def display() -> Iterator[str]:
         yield name
 
 
-@pytest.fixture()
+@pytest.fixture
 def paraview(display: str, tmp_path: Path) -> harness.ParaView:
     return harness.ParaView(display, tmp_path)
 

@@ -24,6 +24,9 @@ REPRESENTATION: Color = (0, 254, 127)
 DIALOG_OK: Color = (254, 127, 0)
 LOAD_PLUGIN: Color = (127, 0, 254)
 
+WINDOW = (1200, 860)
+VIEW = (800, 600)
+
 _STYLE = """
 QPushButton#Accept:enabled {{ border: 0px; background-color: rgb{apply}; color: black; }}
 pqDisplayRepresentationWidget QComboBox:enabled {{ border: 0px; background-color: rgb{representation}; color: black; }}
@@ -41,12 +44,22 @@ class Window:
         self.log = log
         title = r"^ParaView [0-9]"
         self.id = wait_for("ParaView's window", lambda: self.alive() and self.search(title), 60.0)
-        for arguments in (["windowsize", self.id, "1280", "900"], ["windowmove", self.id, "0", "0"]):
-            self.xdotool(*arguments)
-        wait_for("a render view", lambda: self._background_box() is not None, 60.0)
-        time.sleep(1.0)  # the layout settles
-        self.view = self._background_box()
-        assert self.view is not None
+        self.xdotool("windowsize", self.id, WINDOW[0], WINDOW[1])
+        self.xdotool("windowmove", self.id, 0, 0)
+        box = self._settled_view()
+        grown = (WINDOW[0] + VIEW[0] - (box[2] - box[0]), WINDOW[1] + VIEW[1] - (box[3] - box[1]))
+        self.xdotool("windowsize", self.id, *grown)
+        self.view = self._settled_view()
+
+    def _settled_view(self) -> tuple[int, int, int, int]:
+        """The box of the empty view when the layout no longer moves."""
+        last = None
+        while True:
+            now = wait_for("a render view", self._background_box, 60.0)
+            if now == last:
+                return now
+            last = now
+            time.sleep(1.0)
 
     def alive(self) -> bool:
         if self.process.poll() is not None:
@@ -87,7 +100,6 @@ class Window:
 
     def view_picture(self) -> np.ndarray:
         """The inside of the render view, without the corner that shows the axes: float64."""
-        assert self.view is not None
         left, top, right, bottom = self.view
         return self.screen()[top + 5 : bottom - 5, left + 5 : right - 5].astype(np.float64)
 
@@ -115,7 +127,6 @@ class Window:
 
     def drag(self, dx: int, dy: int, steps: int = 12, during: Callable[[], None] | None = None) -> None:
         """Turn the camera: press in the middle of the view, move, call `during`, release."""
-        assert self.view is not None
         left, top, right, bottom = self.view
         x, y = (left + right) // 2, (top + bottom) // 2
         self.xdotool("mousemove", x, y, "mousedown", 1)
@@ -232,7 +243,9 @@ def window_manager(display: str, environment: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def paraview_window(paraview: ParaView, *arguments: str, plugin: bool = True) -> Iterator[Window]:
+def paraview_window(
+    paraview: ParaView, *arguments: str, plugin: bool = True, variables: dict[str, str] | None = None
+) -> Iterator[Window]:
     """ParaView with default settings; with the plugin loaded by a start-up option unless `plugin` is False."""
     style = paraview.folder / "test.qss"
     style.write_text(
@@ -240,7 +253,7 @@ def paraview_window(paraview: ParaView, *arguments: str, plugin: bool = True) ->
     )
     path = plugin_path()
     assert path is not None
-    environment = paraview.environment()
+    environment = {**paraview.environment(), **(variables or {})}
     command = ["paraview", "--dr", *arguments, "-stylesheet", str(style)]
     if plugin:
         environment["PV_PLUGIN_PATH"] = str(path.parent)
@@ -248,7 +261,12 @@ def paraview_window(paraview: ParaView, *arguments: str, plugin: bool = True) ->
     log = paraview.folder / "paraview.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=paraview.folder
+            command,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=paraview.folder,
         )
         try:
             yield Window(paraview, process, log)

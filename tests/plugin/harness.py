@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,12 +122,19 @@ class ParaView:
             "NEURAL_OUT": str(self.folder),
         }
 
-    def pvpython(self, script: str, *arguments: object, timeout: float = 300.0) -> Run:
-        """Run scripts/<script>.py to its end."""
-        command = ["pvpython", str(SCRIPTS / f"{script}.py"), *map(str, arguments)]
+    def pvpython(
+        self,
+        script: str,
+        *arguments: object,
+        timeout: float = 300.0,
+        variables: dict[str, str] | None = None,
+        program: Sequence[str] = ("pvpython",),
+    ) -> Run:
+        """Run scripts/<script>.py to its end, with these environment variables besides."""
+        command = [*program, str(SCRIPTS / f"{script}.py"), *map(str, arguments)]
         process = subprocess.Popen(
             command,
-            env=self.environment(),
+            env={**self.environment(), **(variables or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+import numpy as np
+import torch
 
-from amgsrn_core import ArrayInfo, Axis, Domain, save_field  # noqa: E402
-from amgsrn_core.models.amgsrn import AMGSRN, AMGSRNConfig, AMGSRNField  # noqa: E402
+from amgsrn_core import ArrayInfo, Axis, Domain, save_field
+from amgsrn_core.models.amgsrn import AMGSRN, AMGSRNConfig, AMGSRNField
 
 VALUE_RANGE = (-2.0, 6.0)
 
@@ -34,7 +34,11 @@ def domain(kind: str) -> Domain:
     if kind == "rectilinear":
         x = Axis.rectilinear(-1.0 + 2.0 * np.linspace(0.0, 1.0, 64) ** 1.5)
     if kind == "large":
-        axes = (Axis.uniform(601, -1.0, 2 / 600), Axis.uniform(501, -0.9, 1.8 / 500), Axis.uniform(401, -0.8, 1.6 / 400))
+        axes = (
+            Axis.uniform(601, -1.0, 2 / 600),
+            Axis.uniform(501, -0.9, 1.8 / 500),
+            Axis.uniform(401, -0.8, 1.6 / 400),
+        )
         return Domain(axes, ("m", "m", "m"))
     axes = (x, Axis.uniform(56, -0.9, 1.8 / 55.0), Axis.uniform(48, -0.8, 1.6 / 47.0))
     return Domain(axes, ("m", "m", "m"), time=2.5, time_units="s")

@@ -5,25 +5,32 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gui import Window, paraview_window, window_manager
-from harness import ParaView, plugin_path, psnr
+from harness import SCRIPTS, ParaView, plugin_path, psnr, wait_for
 from PIL import Image
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 
-@pytest.fixture()
+@pytest.fixture
 def desktop(paraview):
     for program in ("xdotool", "openbox", "import"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed (see packaging/debian12-run.txt)")
     with window_manager(paraview.display, paraview.environment()):
         yield paraview
+
+
+def delays(measurement: subprocess.Popen[str]) -> list[float]:
+    """What a measurement of the event loop found, in ms."""
+    result: list[float] = json.loads(measurement.communicate(timeout=90)[0])
+    return result
 
 
 def keep(paraview: ParaView, name: str, picture: np.ndarray) -> None:
@@ -79,18 +86,18 @@ def test_open_choose_turn_and_refine(desktop, model, record_property):
         window.load_plugin_in_manager(path)
         times = show_neural_volume(window, model())
         turn(window)
-        # While it refines, the event loop keeps running.
-        measurement = window.measure_event_loop(6.0)
-        time.sleep(0.5)
+        dragging = window.measure_event_loop(2.0)
         window.drag(-150, -40)
-        delays = sorted(json.loads(measurement.communicate(timeout=60)[0]))
+        moved = delays(dragging)
+        # The picture refines from now on; meanwhile the event loop keeps running.
+        refining = delays(window.measure_event_loop(2.0))
         window.wait_for_rest()
         assert window.alive()
         assert "ERROR" not in window.output(), window.output()
-    summary = {**times, "longest_freeze_ms": delays[-1], "median_delay_ms": delays[len(delays) // 2]}
+    summary = {**times, "longest_freeze_dragging_ms": max(moved), "longest_freeze_refining_ms": max(refining)}
     record_property("gui", summary)
     print(json.dumps({key: round(value, 2) for key, value in summary.items()}))
-    assert delays[-1] < 1500.0  # measured on an idle machine: see docs; those that run tests are busy
+    assert max(refining) < 1000.0  # on an idle machine about 150; those that run tests are busy
 
 
 def test_refines_through_a_server(desktop, model):
@@ -98,3 +105,14 @@ def test_refines_through_a_server(desktop, model):
         show_neural_volume(window, model())
         turn(window)
         assert "ERROR" not in window.output() + desktop.server_log()
+
+
+def test_what_the_window_sets_up(desktop, model):
+    script = SCRIPTS / "inside_gui.py"
+    with paraview_window(desktop, f"--script={script}", variables={"NEURAL_MODEL": str(model())}) as window:
+        answer = desktop.folder / "inside_gui.json"
+        wait_for("the script", lambda: window.alive() and answer.exists(), 90.0)
+        values = json.loads(answer.read_text())
+        assert "ERROR" not in window.output(), window.output()
+    assert values == {"budget": 80.0, "shared_follows": [0.3, 0.2], "copy_follows": 0.1}
+    assert desktop.picture("inside_gui").std() > 3.0

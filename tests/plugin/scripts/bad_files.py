@@ -3,7 +3,6 @@
 
 import sys
 
-from scene import *  # noqa: F403
 from scene import load_plugin, make_view, result, simple
 
 load_plugin()

@@ -5,13 +5,13 @@ import sys
 import time
 
 import numpy as np
-from scene import *  # noqa: F403
 from scene import load_plugin, make_view, result, servermanager, simple
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 load_plugin()
 
 import torch  # noqa: E402
+
 from amgsrn_core import grid, open_field  # noqa: E402
 from paraview_plugin.algorithms import reader as reader_module  # noqa: E402
 
@@ -88,7 +88,9 @@ at = piece.ComputePointId(index[0].tolist())
 result(
     subset_evaluates=shapes,
     subset_extent=piece.GetExtent(),
-    subset_position=[a - b for a, b in zip(piece.GetPoint(at), field.domain.normalized_to_world(normalized)[0].tolist())],
+    subset_position=[
+        a - b for a, b in zip(piece.GetPoint(at), field.domain.normalized_to_world(normalized)[0].tolist(), strict=True)
+    ],
     subset_error=abs(piece.GetPointData().GetArray("density").GetValue(at) - float(field.sample(normalized)[0, 0])),
 )
 
@@ -97,7 +99,11 @@ preview = simple.OpenDataFile(large)
 start = time.perf_counter()
 slice_filter = simple.Slice(Input=preview)
 slice_filter.UpdatePipeline()
-result(slice_seconds=time.perf_counter() - start, preview=seen(), slice_points=slice_filter.GetDataInformation().GetNumberOfPoints())
+result(
+    slice_seconds=time.perf_counter() - start,
+    preview=seen(),
+    slice_points=slice_filter.GetDataInformation().GetNumberOfPoints(),
+)
 
 # A grid that is not uniform is resampled at world positions.
 warped = simple.OpenDataFile(rectilinear)

@@ -4,7 +4,6 @@
 import shutil
 import sys
 
-from scene import *  # noqa: F403
 from scene import load_plugin, result, simple
 
 load_plugin()

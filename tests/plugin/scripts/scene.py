@@ -6,7 +6,21 @@ import os
 
 import paraview
 from paraview import servermanager, simple
-from paraview.simple import *  # noqa: F403
+
+# What the scripts import from here.
+__all__ = [
+    "OUT",
+    "load_plugin",
+    "make_view",
+    "neural_requests",
+    "renderer_of",
+    "result",
+    "save",
+    "servermanager",
+    "show_sphere",
+    "show_volume",
+    "simple",
+]
 
 paraview.simple._DisableFirstRenderCameraReset()
 

@@ -5,7 +5,6 @@ import gc
 import sys
 from pathlib import Path
 
-from scene import *  # noqa: F403
 from scene import (
     OUT,
     load_plugin,
@@ -19,7 +18,6 @@ from scene import (
     simple,
 )
 from vtkmodules.vtkCommonDataModel import vtkPlane
-
 
 
 def set_budget(display, milliseconds):
@@ -152,7 +150,22 @@ result(state_has_budget="NeuralTimeBudget" in Path(f"{OUT}/state.pvsm").read_tex
 # Mappers that are gone leave nothing behind.
 from paraview_plugin import renderer  # noqa: E402
 
-del mapper, volumes, display, second_display, other_display, view, left, right, sphere, reader, second, other, properties, kinds
+del (
+    mapper,
+    volumes,
+    display,
+    second_display,
+    other_display,
+    view,
+    left,
+    right,
+    sphere,
+    reader,
+    second,
+    other,
+    properties,
+    kinds,
+)
 simple.ResetSession()
 gc.collect()
 result(keys=len(keys), kept=len(renderer._drawings))
