@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-
 # Long enough for the clock, and for caches to be as they are in use rather than as the other function left them.
 _SHORTEST = 0.1
 

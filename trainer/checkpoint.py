@@ -8,7 +8,7 @@ belongs to one volume and one set of settings, and is refused for others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,14 @@ class Progress:
         step: number of steps done.
         points: number of points learned from.
         seconds, cpu_seconds: spent so far.
+        placement: how the grids were placed, JSON-ready; empty before.
     """
 
     step: int = 0
     points: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    placement: dict[str, Any] = field(default_factory=dict)
 
 
 class Checkpoint:

@@ -23,6 +23,7 @@ from .interrupts import Interrupts
 from .metrics import measure
 from .optimisers import Optimiser, make_optimiser
 from .outputs import check_writable
+from .placement import place_grids
 from .progress import Display, RunningLoss, say_on_stderr
 from .recipes import PaperRecipe
 from .sampling import Sampler, StratifiedSampler, UniformSampler, VoxelSampler
@@ -133,6 +134,10 @@ class _Fit:
         self._resume()
         # Costs of earlier runs count; of this one, everything since the process began to compute.
         self._earlier, self._clock, self._cpu = self._progress, time.monotonic(), time.process_time()
+        if self._steps and not self._progress.step:
+            placement = place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)
+            self._progress = replace(self._progress, placement=placement.to_dict())
+            self._options.say(str(placement))
         with Interrupts() as interrupts:
             with training_threads(self._parameters, self._options.device):
                 self._train(interrupts)
@@ -236,6 +241,7 @@ class _Fit:
             "recipe": self._settings.recipe.name,
             "settings": self._settings.to_dict(),
             "seed": self._settings.seed,
+            "placement": self._progress.placement,
             "steps": self._progress.step,
             "points": self._progress.points,
             "seconds": round(cost.seconds, 3),

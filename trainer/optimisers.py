@@ -31,7 +31,8 @@ class Optimiser(ABC):
     def __init__(self, network: AMGSRN, steps: int, recipe: Recipe) -> None:
         self.network = network
         self.steps = steps
-        self._values = _adam([network.grids, *network.layers.parameters()], recipe)
+        self._features = _adam([network.grids], recipe)
+        self._mlp = _adam(list(network.layers.parameters()), recipe)
         self._placement = _adam(list(network.placement.parameters()), recipe)
 
     @abstractmethod
@@ -71,8 +72,8 @@ class Optimiser(ABC):
                 yield name, moment, state[moment]
 
     def _adam_of(self, parameter: nn.Parameter) -> torch.optim.Adam:
-        mine = self._values.param_groups[0]["params"]
-        return self._values if any(p is parameter for p in mine) else self._placement
+        adams = (self._features, self._mlp, self._placement)
+        return next(a for a in adams if any(p is parameter for p in a.param_groups[0]["params"]))
 
 
 class FastOptimiser(Optimiser):
@@ -94,7 +95,8 @@ class FastOptimiser(Optimiser):
         )
         loss.backward()
         fall = cosine(step, self.steps)
-        _update(self._values, self._recipe.learning_rate * fall)
+        _update(self._features, self._recipe.learning_rate * fall)
+        _update(self._mlp, self._recipe.mlp_rate * fall)
         if moving:
             _update(self._placement, self._recipe.placement_rate * fall)
         return loss.detach()
@@ -126,7 +128,8 @@ class PaperOptimiser(Optimiser):
             warm = self._placement_steps < self._recipe.placement_warm_steps
             _update(self._placement, self._recipe.placement_rate * (1.0 if warm else 0.5))
             self._placement_steps += 1
-        _update(self._values, self._recipe.learning_rate * self.plateau.factor)
+        for adam in (self._features, self._mlp):
+            _update(adam, self._recipe.learning_rate * self.plateau.factor)
         self.plateau.record(float(loss.detach()))
         if self.window.stopped:
             self.plateau.step()

@@ -22,24 +22,27 @@ class FitSettings:
         recipe: with its numbers.
         transform: form of the placement, 'matrix' or 'srt'.
         seed: of initialisation and samples.
+        placement: how grids are placed before training, see `placement.METHODS`.
     """
 
     preset: str
     recipe: Recipe
     transform: str = "matrix"
     seed: int = 0
+    placement: str = "identity"
 
     @classmethod
     def of(
         cls,
         preset: str = "small",
         recipe: str = "fast",
-        transform: str = "matrix",
+        transform: str | None = None,
         steps: int | None = None,
         batch: int | None = None,
         seed: int = 0,
+        placement: str | None = None,
     ) -> FitSettings:
-        """Settings from names; `steps` and `batch` replace the recipe's own.
+        """Settings from names; `transform`, `placement`, `steps` and `batch` replace the recipe's own.
 
         Raises:
             InvalidOption: a number that makes no sense.
@@ -52,7 +55,7 @@ class FitSettings:
             chosen = replace(chosen, steps=steps)
         if batch is not None:
             chosen = replace(chosen, batch=batch)
-        return cls(preset, chosen, transform, seed)
+        return cls(preset, chosen, transform or chosen.transform, seed, placement or chosen.placement)
 
     def config(self) -> AMGSRNConfig:
         """The network's size."""
@@ -64,6 +67,7 @@ class FitSettings:
             "preset": self.preset,
             "transform": self.transform,
             "seed": self.seed,
+            "placement": self.placement,
             **{("recipe" if key == "name" else key): value for key, value in self.recipe.to_dict().items()},
         }
 

@@ -79,7 +79,7 @@ def test_fit_prints_json(folder, fitted):
     assert fitted["psnr_db"] > 30
     assert fitted["bytes"] == (folder / "m.amgsrn").stat().st_size
     assert fitted["compression_ratio"] == pytest.approx(4 * 8 * 9 * 10 / fitted["bytes"], abs=1e-3)
-    assert fitted["parameters"] == 70976
+    assert fitted["parameters"] == 70880  # 16 x (16^3 nodes + 10 of the placement) and the MLP
 
 
 def test_fitting_again_says_that_it_is_done(folder, fitted, trainer):

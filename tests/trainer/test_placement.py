@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from amgsrn_core import kernels
-from trainer.placement import BoxSearch, DetailTable, matrices_from_boxes, measure_detail
+from amgsrn_core import Axis, Domain, kernels
+from amgsrn_core.models import AMGSRN, AMGSRNConfig
+from trainer.placement import BoxSearch, DetailTable, measure_detail, place_grids
 from trainer.placement.detail import CELLS, RESOLUTIONS
+from trainer.volumes.volume import Volume, VolumeSource
 
 NODES = 16**3
 
@@ -95,9 +97,38 @@ def test_large_volumes_are_reduced_before_they_are_measured() -> None:
     assert at_16[16:, :8, 16:].sum() > 0.9 * at_16.sum()
 
 
-def test_matrices_map_boxes_onto_their_grids() -> None:
-    boxes = np.array([[0.5, -0.25, 0.0, 0.5, 0.25, 1.0]])
-    matrices = matrices_from_boxes(boxes)
+@pytest.mark.parametrize("transform", ["matrix", "srt"])
+def test_grids_move_into_their_boxes(transform: str) -> None:
+    network = AMGSRN(AMGSRNConfig(grids=1, transform=transform))
+    before = network.transforms().detach().clone()
+    network.placement.move_into(torch.tensor([[0.5, -0.25, 0.0, 0.5, 0.25, 1.0]], dtype=torch.float64))
     corners = torch.tensor([[0.0, -0.5, -1.0], [1.0, 0.0, 1.0], [0.5, -0.25, 0.0]])
-    local = kernels.to_local(corners, matrices)[0]
-    np.testing.assert_allclose(local, [[-1, -1, -1], [1, 1, 1], [0, 0, 0]], atol=1e-6)
+    local = kernels.to_local(corners, network.transforms())[0].detach()
+    # As far from exact as the initial jitter is, no more.
+    np.testing.assert_allclose(local, [[-1, -1, -1], [1, 1, 1], [0, 0, 0]], atol=0.6)
+    assert not torch.equal(before, network.transforms())
+    network.placement.move_into(torch.tensor([[0.0, 0, 0, 1, 1, 1]]))
+    np.testing.assert_allclose(kernels.to_local(corners, network.transforms())[0].detach(), local, atol=1e-6)
+
+
+def small_volume(values: np.ndarray) -> Volume:
+    nz, ny, nx = values.shape
+    domain = Domain((Axis.uniform(nx), Axis.uniform(ny), Axis.uniform(nz)))
+    return Volume(values, domain, "", value_range(values), values.size, VolumeSource("v.nc", "v", None, values.nbytes))
+
+
+@pytest.mark.parametrize(("method", "expected"), [("auto", "data"), ("data", "data"), ("identity", "identity")])
+def test_methods_on_a_volume_with_a_detailed_corner(method: str, expected: str) -> None:
+    network, untouched = (AMGSRN(AMGSRNConfig(), seed=5) for _ in range(2))
+    placement = place_grids(network, small_volume(noise_in_a_corner()), method, seed=0)
+    assert placement.method == expected
+    assert (placement.predicted_gain_db is None) == (method == "identity")
+    moved = ~torch.isclose(network.transforms(), untouched.transforms()).flatten(1).all(dim=1)
+    assert not moved[:6].any()
+    assert int(moved.sum()) >= (5 if expected == "data" else 0)
+    assert bool(moved.any()) == (expected == "data")
+
+
+def test_auto_leaves_evenly_detailed_volumes_alone() -> None:
+    values = np.random.default_rng(0).random((48, 48, 48), dtype=np.float32)
+    assert place_grids(AMGSRN(AMGSRNConfig()), small_volume(values), "auto", 0).method == "identity"

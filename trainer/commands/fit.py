@@ -31,8 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transform",
         choices=("matrix", "srt"),
-        default="matrix",
-        help="form of each grid's placement: free matrix (default), or scale, rotation, translation",
+        help="form of each grid's placement: scale, rotation, translation (default with --recipe fast), or free matrix",
+    )
+    parser.add_argument(
+        "--placement",
+        choices=("auto", "data", "identity"),
+        help="where grids begin: in boxes searched from the data (data), over the whole domain (identity, default with "
+        "--recipe paper), or in boxes where that promises a gain (auto, default with --recipe fast)",
     )
     parser.add_argument("--steps", metavar="N", type=int, help="optimiser steps, instead of the recipe's")
     parser.add_argument("--batch", metavar="N", type=int, help="points per step, instead of the recipe's")
@@ -64,7 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
     from ..threads import peak_memory
 
     settings = FitSettings.of(
-        arguments.preset, arguments.recipe, arguments.transform, arguments.steps, arguments.batch, arguments.seed
+        preset=arguments.preset,
+        recipe=arguments.recipe,
+        transform=arguments.transform,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        seed=arguments.seed,
+        placement=arguments.placement,
     )
     if not 0 <= arguments.checkpoint_interval < float("inf"):
         raise InvalidOption(

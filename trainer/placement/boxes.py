@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from .detail import CELLS, DetailTable
 
@@ -99,12 +98,3 @@ def _moved(box: np.ndarray, random: np.random.Generator) -> np.ndarray:
             centre[axis], half[axis] = (low + high) / 2, (high - low) / 2
     half = np.clip(half, _SMALLEST_HALF_SIZE, 1.0)
     return np.concatenate([np.clip(centre, half - 1.0, 1.0 - half), half])
-
-
-def matrices_from_boxes(boxes: np.ndarray) -> torch.Tensor:
-    """Transforms float32 (m, 4, 4) that map each box (m, 6) onto its grid's [-1, 1]^3."""
-    centre, half = torch.from_numpy(boxes[:, :3]), torch.from_numpy(boxes[:, 3:])
-    matrices = torch.eye(4, dtype=torch.float64).repeat(len(boxes), 1, 1)
-    matrices[:, :3, :3] = torch.diag_embed(1.0 / half)
-    matrices[:, :3, 3] = -centre / half
-    return matrices.float()

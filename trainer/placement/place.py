@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Placing a network's grids by one of the methods that a user can choose."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from amgsrn_core.models import AMGSRN
+
+from ..volumes import Volume
+from .boxes import BoxSearch
+from .detail import measure_detail
+
+METHODS = {
+    "auto": "boxes from the data where that promises to pay, else identity (default)",
+    "data": "boxes searched so that nodes are dense where the data needs them",
+    "identity": "all grids over the whole domain, as the paper begins",
+}
+# Below this the prediction is within what it errs by: volumes with evenly spread detail promise up to 0.8 dB and gain 0.1.
+_WORTH_DB = 1.0
+# Grids that stay over the whole domain, of sixteen: with fewer than four some volumes are ruined.
+_GLOBAL_SHARE = 6 / 16
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the grids were placed.
+
+    Attributes:
+        method: 'data' or 'identity'.
+        predicted_gain_db: what boxes from the data promise over identity; None where that was not asked.
+    """
+
+    method: str
+    predicted_gain_db: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        if self.predicted_gain_db is None:
+            return "grids over the whole domain"
+        place = "in boxes from the data" if self.method == "data" else "over the whole domain"
+        return f"grids {place} (boxes promise {self.predicted_gain_db:.1f} dB)"
+
+
+def place_grids(network: AMGSRN, volume: Volume, method: str, seed: int) -> Placement:
+    """Move the grids of a new network, in place, to where training is to begin.
+
+    Args:
+        network: as initialised.
+        volume: what it will learn.
+        method: one of METHODS.
+        seed: of the search.
+    """
+    if method == "identity":
+        return Placement("identity")
+    config = network.config
+    fixed = int(np.ceil(_GLOBAL_SHARE * config.grids))
+    table = measure_detail(volume.values, volume.value_range, seed)
+    result = BoxSearch(table, int(np.prod(config.resolution)), config.grids, fixed).run(seed)
+    gain = round(result.predicted_gain_db, 2)
+    if method == "auto" and gain < _WORTH_DB:
+        return Placement("identity", gain)
+    network.placement.move_into(torch.from_numpy(result.boxes))
+    return Placement("data", gain)
