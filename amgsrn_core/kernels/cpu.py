@@ -9,14 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
 from ..threads import thread_count
 
 _LIBRARY = Path(__file__).with_name("amgsrn_kernels.so")
-_INTERFACE_VERSION = 5
+_INTERFACE_VERSION = 6
 _MAX_LAYERS = 8
 
 _Pointer = ctypes.c_void_p
@@ -70,19 +69,6 @@ def load() -> tuple[ctypes.CDLL | None, str]:
     library.amgsrn_backward.argtypes = [network, _Pointer, ctypes.c_int64, _Pointer, gradients, ctypes.c_int32]
     loss = ctypes.POINTER(ctypes.c_double)
     library.amgsrn_squared_error.argtypes = [*library.amgsrn_backward.argtypes[:-1], loss, ctypes.c_int32]
-    sizes = ctypes.POINTER(ctypes.c_int32)
-    library.amgsrn_sample.argtypes = [
-        _Pointer,
-        sizes,
-        sizes,
-        ctypes.c_uint64,
-        ctypes.c_uint64,
-        ctypes.c_int32,
-        _Pointer,
-        _Pointer,
-        ctypes.c_int32,
-    ]
-    library.amgsrn_sample.restype = None
     return library, f"instruction set {library.amgsrn_instruction_set().decode()}"
 
 
@@ -273,37 +259,3 @@ class _MeanSquaredError(torch.autograd.Function):
         scaled = [None if g is None else g.mul_(slopes[0]) for g in ctx.gradients]
         ctx.gradients = ()  # scaled in place: a second backward would scale twice
         return None, None, None, None, *scaled
-
-
-def sample_bricks(
-    library: ctypes.CDLL, values: np.ndarray, bricks: tuple[int, int, int], seed: int, step: int, at_nodes: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One random point in each cell of a lattice over a volume, neighbours in space next to each other.
-
-    Args:
-        library: from `load`.
-        values: float32 [z, y, x], C order; interpolated to the points, NaN next to a NaN.
-        bricks: of 4 x 4 x 4 cells each, along (x, y, z).
-        seed, step: the same give the same samples.
-        at_nodes: draw the volume's nodes rather than points between them.
-
-    Returns:
-        points (n, 3) in [-1, 1]^3 and values there (n,), n = 64 x number of bricks.
-    """
-    assert values.dtype == np.float32
-    assert values.flags.c_contiguous
-    count = 64 * bricks[0] * bricks[1] * bricks[2]
-    points, targets = torch.empty(count, 3), torch.empty(count)
-    nodes = (ctypes.c_int32 * 3)(*values.shape[::-1])
-    library.amgsrn_sample(
-        values.ctypes.data,
-        nodes,
-        (ctypes.c_int32 * 3)(*bricks),
-        seed,
-        step,
-        int(at_nodes),
-        points.data_ptr(),
-        targets.data_ptr(),
-        thread_count(),
-    )
-    return points, targets

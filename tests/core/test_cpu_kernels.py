@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import map_coordinates
 
 from amgsrn_core import kernels
 from amgsrn_core.errors import KernelsUnavailable
@@ -119,62 +118,6 @@ def test_the_fused_loss_equals_the_reference(network: Network, count: int, seed:
     for native, expected in zip(results[0][1], results[1][1], strict=True):
         scale = float(expected.abs().max()) or 1.0
         np.testing.assert_allclose(native.numpy() / scale, expected.numpy() / scale, atol=1e-4)
-
-
-@needs_library
-@given(
-    st.tuples(st.integers(2, 20), st.integers(2, 20), st.integers(2, 20)),
-    st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)),
-    st.integers(0, 2**62),
-    st.integers(0, 2**40),
-    st.booleans(),
-)
-def test_samples_are_the_volumes_values(
-    shape: tuple[int, int, int], bricks: tuple[int, int, int], seed: int, step: int, at_nodes: bool
-) -> None:
-    assert LIBRARY is not None
-    values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    points, targets = cpu.sample_bricks(LIBRARY, values, bricks, seed, step, at_nodes)
-    assert points.abs().max() <= 1
-    index = (points.double().numpy()[:, ::-1] + 1) / 2 * (np.array(shape) - 1)
-    np.testing.assert_allclose(targets, map_coordinates(values, index.T, order=1, mode="nearest"), atol=1e-4)
-    if at_nodes:
-        np.testing.assert_allclose(index, index.round(), atol=1e-4)
-
-
-@needs_library
-def test_samples_are_stratified_repeatable_and_coherent() -> None:
-    assert LIBRARY is not None
-    values = np.zeros((8, 8, 8), np.float32)
-    bricks, counts = (2, 3, 1), np.zeros((4, 12, 8), int)
-    draws = []
-    for step in range(200):
-        points, _ = cpu.sample_bricks(LIBRARY, values, bricks, 7, step, False)
-        draws.append(points)
-        cells = ((points.numpy()[:, ::-1] + 1) / 2 * counts.shape).astype(int)
-        np.add.at(counts, tuple(np.minimum(cells, np.array(counts.shape) - 1).T), 1)
-    # One point per (shifted) cell and step: far less spread over bricks than independent points have, about 103.
-    per_brick = counts.reshape(1, 4, 3, 4, 2, 4).sum(axis=(1, 3, 5))
-    assert per_brick.sum() == 200 * 64 * 6
-    assert per_brick.std() < 80
-    assert abs(float(torch.cat(draws).mean())) < 0.01
-    assert torch.equal(draws[3], cpu.sample_bricks(LIBRARY, values, bricks, 7, 3, False)[0])
-    assert not torch.equal(draws[3], draws[4])
-    assert not torch.equal(draws[3], cpu.sample_bricks(LIBRARY, values, bricks, 8, 3, False)[0])
-    blocks = cpu.sample_bricks(LIBRARY, values, (4, 4, 4), 7, 0, False)[0].view(64, 64, 3)
-    within_a_brick = (blocks.amax(dim=1) - blocks.amin(dim=1) <= 0.5).all(dim=1)
-    assert int(within_a_brick.sum()) >= 27, "all but the blocks that the shift moves across a face of the domain"
-
-
-@needs_library
-def test_samples_next_to_missing_values_are_missing() -> None:
-    assert LIBRARY is not None
-    values = np.ones((9, 9, 9), np.float32)
-    values[4, 4, 4] = np.nan
-    points, targets = cpu.sample_bricks(LIBRARY, values, (4, 4, 4), 0, 0, False)
-    beside = (points.abs() < 0.25 - 1e-4).all(dim=1)
-    assert torch.isnan(targets[beside]).all()
-    assert torch.isfinite(targets[(points.abs() > 0.25 + 1e-4).any(dim=1)]).all()
 
 
 @needs_library

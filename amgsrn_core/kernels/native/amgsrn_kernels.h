@@ -60,14 +60,6 @@ extern "C"
     int64_t count, const float* targets, const amgsrn_gradients* gradients, double* mean_squared_error,
     int32_t threads);
 
-  // One random point in each cell of a lattice of (4 bricks[0]) x (4 bricks[1]) x (4 bricks[2]) cells over a
-  // volume, which is shifted as a whole by up to one cell: points[64 * number of bricks][3] and the volume's
-  // values there, targets[64 * number of bricks]. `values` [nodes[2]][nodes[1]][nodes[0]] are interpolated
-  // (NaN next to a NaN) or, with `at_nodes`, points are the nodes drawn. Depends on nothing but its
-  // arguments: the same (seed, step) gives the same samples, whatever `threads`.
-  AMGSRN_EXPORT void amgsrn_sample(const float* values, const int32_t* nodes, const int32_t* bricks,
-    uint64_t seed, uint64_t step, int32_t at_nodes, float* points, float* targets, int32_t threads);
-
 #ifdef __cplusplus
 }
 #endif

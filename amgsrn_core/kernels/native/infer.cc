@@ -76,7 +76,7 @@ constexpr std::int64_t kChunksPerThread = 2;
 
 extern "C" int32_t amgsrn_interface_version(void)
 {
-  return 5;
+  return 6;
 }
 
 extern "C" const char* amgsrn_instruction_set(void)
