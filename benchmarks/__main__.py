@@ -10,9 +10,9 @@ from pathlib import Path
 # One thread: figures are per core.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from . import inference, memory, report, training
+from . import inference, memory, placement, report, training
 
-_ALL = {module.__name__.rsplit(".", 1)[1]: module for module in (inference, training, memory)}
+_ALL = {module.__name__.rsplit(".", 1)[1]: module for module in (inference, training, memory, placement)}
 
 
 def main() -> None:
