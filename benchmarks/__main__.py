@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.names or _ALL:
         module = _ALL[name]
-        description = (module.__doc__ or "").replace("\n", " ").strip()
+        description = " ".join((module.__doc__ or "").split())
         print(report.write(arguments.output, name, description, module.run()))
 
 
