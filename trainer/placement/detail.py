@@ -56,7 +56,8 @@ def measure_detail(values: np.ndarray, value_range: tuple[float, float], seed: i
     """
     reduced = _shrink(values)
     low, high = value_range
-    reduced = (reduced - np.float32(low)) * np.float32(1.0 / ((high - low) or 1.0))
+    reduced = reduced - np.float32(low)
+    reduced *= np.float32(1.0 / ((high - low) or 1.0))
     np.nan_to_num(reduced, copy=False)
     points, cell = _measuring_points(seed)
     truth = trilinear(reduced, points)
