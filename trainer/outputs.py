@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from .errors import OutputNotWritable
+from .errors import OutputExists, OutputNotWritable
 
 _MIB = 1 << 20
 
@@ -40,3 +40,15 @@ def check_writable(path: Path, needed: int = 0) -> None:
     if free < needed:
         reason = f"{needed / _MIB:.1f} MiB are needed, {free / _MIB:.1f} MiB are free"
         raise OutputNotWritable(path, reason, "free some space or choose another folder")
+
+
+def check_replaceable(path: Path, overwrite: bool) -> None:
+    """Make sure that a file can be created there, and that none is lost by it.
+
+    Raises:
+        OutputExists: there is one, and it may not be replaced.
+        OutputNotWritable: see `check_writable`.
+    """
+    if path.exists() and not path.is_dir() and not overwrite:
+        raise OutputExists(path, "a file")
+    check_writable(path)

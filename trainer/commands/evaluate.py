@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .common import add_device, add_json
+
 NAME = "evaluate"
 HELP = "compare a model with the volume it was made from"
 
@@ -16,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", type=Path, help="NetCDF file")
     parser.add_argument("--variable", metavar="V", help="variable to compare with (default: the model's)")
     parser.add_argument("--time", metavar="N", type=int, help="time step (default: the model's)")
-    parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda:0, ...")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add_device(parser)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

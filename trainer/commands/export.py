@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .common import add_device, add_json, add_overwrite
 from .numbers import numbers
 
 NAME = "export"
@@ -28,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=numbers(6, int, "0,63,0,63,0,63"),
         help="first and last voxel along each axis, both included (default: all)",
     )
-    parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda:0, ...")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add_device(parser)
+    add_overwrite(parser)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,9 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from amgsrn_core import open_field
 
-    from ..errors import OutputExists
     from ..export import check_kind, export
-    from ..outputs import check_writable
+    from ..outputs import check_replaceable
     from ..progress import Display
     from ..report import emit
 
@@ -49,9 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path = arguments.output
     check_kind(output)
     field = open_field(arguments.model, arguments.device)
-    if output.exists() and not output.is_dir() and not arguments.overwrite:
-        raise OutputExists(output, "a file")
-    check_writable(output)
+    check_replaceable(output, arguments.overwrite)
     with Display("exporting", 1000) as display:
         shape = export(
             field, output, arguments.shape, arguments.roi, lambda fraction: display.update(int(1000 * fraction))

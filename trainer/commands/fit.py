@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .common import add_device, add_json
+
 NAME = "fit"
 HELP = "learn a volume; running it again resumes"
 
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", metavar="N", type=int, help="optimiser steps, instead of the recipe's")
     parser.add_argument("--batch", metavar="N", type=int, help="points per step, instead of the recipe's")
-    parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda:0, ...")
+    add_device(parser)
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of all random numbers (default 0)")
     parser.add_argument(
         "--checkpoint-interval",
@@ -51,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="at most this much work is lost when the fit is killed (default 10)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a model or checkpoint of another fit")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .common import add_json
+
 NAME = "info"
 HELP = "say what is in a model file, or what this machine has"
 
@@ -17,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("model", metavar="MODEL", type=Path, nargs="?", help=".amgsrn file")
     what.add_argument("--system", action="store_true", help="versions, devices and kernels of this installation")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .common import add_device, add_json, add_overwrite
 from .numbers import numbers
 
 NAME = "render"
@@ -47,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=numbers(3, float, "1,1,1"),
         help="colour behind the volume, 0 to 1 (default: transparent)",
     )
-    parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda:0, ...")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add_device(parser)
+    add_overwrite(parser)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     from amgsrn_core import open_field
     from amgsrn_core.storage.atomic import write_atomically
 
-    from ..errors import InvalidOption, OutputExists
-    from ..outputs import check_writable
+    from ..errors import InvalidOption
+    from ..outputs import check_replaceable
     from ..png import encode_png
     from ..progress import Display
     from ..render import draw, over_background, transfer_function
@@ -75,9 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0.01 <= arguments.samples_per_voxel <= 100:
         raise InvalidOption(f"--samples-per-voxel {arguments.samples_per_voxel} makes no sense; give 0.01 to 100")
     field = open_field(arguments.model, arguments.device)
-    if output.exists() and not output.is_dir() and not arguments.overwrite:
-        raise OutputExists(output, "a file")
-    check_writable(output)
+    check_replaceable(output, arguments.overwrite)
     colours = transfer_function(field, arguments.transfer_function, arguments.range)
     with Display("drawing", 1000) as display:
         picture = draw(
