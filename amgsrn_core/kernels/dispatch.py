@@ -112,7 +112,7 @@ def chosen_backend(device_type: str) -> tuple[str, str]:
             return "cpu", state
         if wanted == "cpu":
             raise KernelsUnavailable(wanted, state)
-        _say_once(f"the fast CPU kernels are not used: {state}; evaluating with PyTorch, about ten times slower")
+        _say_once(f"the fast CPU kernels are not used: {state}; evaluating with PyTorch, several times slower")
         return "reference", state
     return "reference", f"PyTorch on {device_type}"
 
