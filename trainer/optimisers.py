@@ -28,12 +28,9 @@ class Optimiser(ABC):
         steps: number of steps at most.
     """
 
-    def __init__(self, network: AMGSRN, steps: int, recipe: Recipe) -> None:
+    def __init__(self, network: AMGSRN, steps: int) -> None:
         self.network = network
         self.steps = steps
-        self._features = _adam([network.grids], recipe)
-        self._mlp = _adam(list(network.layers.parameters()), recipe)
-        self._placement = _adam(list(network.placement.parameters()), recipe)
 
     @abstractmethod
     def step(self, step: int, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -58,56 +55,42 @@ class Optimiser(ABC):
         del counters, series  # there is nothing besides the tensors
 
     def moments(self) -> Iterator[tuple[str, str, torch.Tensor]]:
-        """Adam's running moments: (parameter's name, moment's name, tensor), the tensors themselves.
-
-        Parameters that have not been optimised yet get their (zero) moments here.
-        """
+        """Adam's running moments: (parameter's name, moment's name, tensor), the tensors themselves."""
         for name, parameter in self.network.named_parameters():
-            state = self._adam_of(parameter).state[parameter]
-            if "step" not in state:
-                state["step"] = torch.zeros((), device=parameter.device)
-                state["exp_avg"] = torch.zeros_like(parameter)
-                state["exp_avg_sq"] = torch.zeros_like(parameter)
-            for moment in ("exp_avg", "exp_avg_sq", "step"):
-                yield name, moment, state[moment]
+            for moment, tensor in self._moments_of(parameter).items():
+                yield name, moment, tensor
 
-    def _adam_of(self, parameter: nn.Parameter) -> torch.optim.Adam:
-        adams = (self._features, self._mlp, self._placement)
-        return next(a for a in adams if any(p is parameter for p in a.param_groups[0]["params"]))
+    @abstractmethod
+    def _moments_of(self, parameter: nn.Parameter) -> dict[str, torch.Tensor]:
+        """Of one parameter: `exp_avg`, `exp_avg_sq`, `step`; zeros if it has not been optimised yet."""
 
 
 class FastOptimiser(Optimiser):
     """Reconstruction error for everything, cosine decay."""
 
     def __init__(self, network: AMGSRN, steps: int, recipe: FastRecipe) -> None:
-        super().__init__(network, steps, recipe)
+        super().__init__(network, steps)
         self._recipe = recipe
+        self._fit = kernels.fit_state(network.learned(), kernels.AdamSettings(recipe.betas, recipe.eps))
 
     def step(self, step: int, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        moving = self._recipe.placement_rate > 0
-        transforms = self.network.transforms()
-        loss = kernels.mean_squared_error(
-            points,
-            targets.unsqueeze(1),
-            transforms if moving else transforms.detach(),
-            self.network.grids,
-            *self.network.mlp_parameters(),
-        )
-        loss.backward()
-        fall = cosine(step, self.steps)
-        _update(self._features, self._recipe.learning_rate * fall)
-        _update(self._mlp, self._recipe.mlp_rate * fall)
-        if moving:
-            _update(self._placement, self._recipe.placement_rate * fall)
-        return loss.detach()
+        fall, recipe = cosine(step, self.steps), self._recipe
+        rates = kernels.Rates(recipe.learning_rate * fall, recipe.mlp_rate * fall, recipe.placement_rate * fall)
+        return self._fit.step(points, targets.unsqueeze(1), rates)
+
+    def _moments_of(self, parameter: nn.Parameter) -> dict[str, torch.Tensor]:
+        return self._fit.moments(parameter)
 
 
 class PaperOptimiser(Optimiser):
     """The authors' schedule, see `PaperRecipe`."""
 
     def __init__(self, network: AMGSRN, steps: int, recipe: PaperRecipe) -> None:
-        super().__init__(network, steps, recipe)
+        super().__init__(network, steps)
         self._recipe = recipe
+        self._features = _adam([network.grids], recipe)
+        self._mlp = _adam(list(network.layers.parameters()), recipe)
+        self._placement = _adam(list(network.placement.parameters()), recipe)
         self.window = GridWindow(recipe, steps)
         self.plateau = Plateau(recipe)
         self._placement_steps = 0
@@ -134,6 +117,15 @@ class PaperOptimiser(Optimiser):
         if self.window.stopped:
             self.plateau.step()
         return loss.detach()
+
+    def _moments_of(self, parameter: nn.Parameter) -> dict[str, torch.Tensor]:
+        adams = (self._features, self._mlp, self._placement)
+        state = next(a for a in adams if any(p is parameter for p in a.param_groups[0]["params"])).state[parameter]
+        if "step" not in state:
+            state["step"] = torch.zeros((), device=parameter.device)
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        return {name: state[name] for name in ("exp_avg", "exp_avg_sq", "step")}
 
     def counters(self) -> dict[str, Any]:
         return {

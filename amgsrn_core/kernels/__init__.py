@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The hot loops as one table of functions; back ends are interchangeable and have the signatures of `reference`."""
 
-from .dispatch import Evaluator, chosen_backend, evaluator, forward, mean_squared_error
+from .dispatch import Evaluator, chosen_backend, evaluator, fit_state, forward, mean_squared_error
+from .fitting import AdamSettings, FitState, Learned, Rates
 from .reference import density, encode, mlp, to_local
 
 __all__ = [
+    "AdamSettings",
     "Evaluator",
+    "FitState",
+    "Learned",
+    "Rates",
     "chosen_backend",
     "density",
     "encode",
     "evaluator",
+    "fit_state",
     "forward",
     "mean_squared_error",
     "mlp",

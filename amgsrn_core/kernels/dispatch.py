@@ -16,6 +16,8 @@ import torch
 
 from ..errors import KernelsUnavailable
 from . import cpu, reference
+from .cpu_fit import CpuFit
+from .fitting import AdamSettings, FitState, Learned, TorchFit
 
 # Points per call of the reference: enough to keep the cores busy, few enough to bound its (m, n, 3) intermediate.
 _REFERENCE_BATCH = 1 << 15
@@ -63,7 +65,7 @@ def forward(
     Raises:
         KernelsUnavailable: see `evaluator`.
     """
-    library = _cpu_library(points, transforms, grids, *weights, *(biases or ()))
+    library = None if points.requires_grad else _cpu_library(points, transforms, grids, *weights, *(biases or ()))
     if library is not None:
         return cpu.forward(library, points, transforms, grids, weights, biases)
     return reference.forward(points, transforms, grids, weights, biases)
@@ -88,9 +90,23 @@ def mean_squared_error(
     return reference.mean_squared_error(points, targets, transforms, grids, weights, biases)
 
 
-def _cpu_library(points: torch.Tensor, *others: torch.Tensor) -> ctypes.CDLL | None:
-    """The compiled kernels if they are to work on these tensors; they have no gradient with respect to the points."""
-    if points.requires_grad or chosen_backend(points.device.type)[0] != "cpu" or not cpu.can_run(points, *others):
+def fit_state(learned: Learned, adam: AdamSettings | None = None) -> FitState:
+    """What trains a network, step by step; see `fitting.FitState`. The parameters are changed in place, and may get
+    other memory now.
+
+    Raises:
+        KernelsUnavailable: see `evaluator`.
+    """
+    settings = adam or AdamSettings()
+    library = _cpu_library(*learned.all())
+    if library is not None:
+        return CpuFit(library, learned, settings)
+    return TorchFit(learned, settings, mean_squared_error)
+
+
+def _cpu_library(*tensors: torch.Tensor) -> ctypes.CDLL | None:
+    """The compiled kernels if they are to work on these tensors."""
+    if chosen_backend(tensors[0].device.type)[0] != "cpu" or not cpu.can_run(*tensors):
         return None
     return cpu.load()[0]
 

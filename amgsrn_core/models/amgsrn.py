@@ -120,6 +120,11 @@ class AMGSRN(nn.Module):
         weights: list[torch.Tensor] = [p["weight"] for p in parameters]
         return weights, [p["bias"] for p in parameters] if self.config.bias else None
 
+    def learned(self) -> kernels.Learned:
+        """The parameters as a fit wants them, see `kernels.fit_state`."""
+        placement = list(self.placement.parameters())
+        return kernels.Learned(self.placement.kind, placement, self.transforms, self.grids, *self.mlp_parameters())
+
     def parameter_count(self) -> int:
         """Number of learned values."""
         return sum(p.numel() for p in self.parameters())

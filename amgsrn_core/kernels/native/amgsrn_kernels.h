@@ -36,29 +36,81 @@ extern "C"
     float* biases[AMGSRN_MAX_LAYERS]; // null where the network has none
   } amgsrn_gradients;
 
+  // Numbers that are learned, with what Adam keeps of them. `gradients` are zero between steps.
+  typedef struct
+  {
+    float* values; // or null: there are none
+    float* gradients;
+    float* first_moments;
+    float* second_moments;
+    int64_t count;
+  } amgsrn_learned;
+
+  // How the transforms are learned: as free matrices [M][4][4], or as log-scales [M][3], quaternions [M][4]
+  // (x, y, z, w) and translations [M][3].
+  enum
+  {
+    AMGSRN_MATRICES = 0,
+    AMGSRN_SCALE_ROTATION_TRANSLATION = 1
+  };
+  typedef struct
+  {
+    int32_t form;
+    amgsrn_learned learned[3];
+  } amgsrn_placement;
+
+  // A network that is being trained. Of `network` only the sizes are used.
+  typedef struct
+  {
+    amgsrn_network network;
+    amgsrn_placement placement;
+    amgsrn_learned features; // laid out as amgsrn_network.features
+    amgsrn_learned weights[AMGSRN_MAX_LAYERS];
+    amgsrn_learned biases[AMGSRN_MAX_LAYERS];
+  } amgsrn_fit;
+
+  // The optimiser's settings for one step.
+  typedef struct
+  {
+    double beta1, beta2, epsilon;
+    int64_t step; // counted from 1
+    float feature_rate, mlp_rate;
+    float placement_rate; // 0: the transforms are left alone
+  } amgsrn_adam;
+
   // Version of this interface; the loader refuses a library that has another.
   AMGSRN_EXPORT int32_t amgsrn_interface_version(void);
 
   // Name of the instruction set in use, chosen when the library is first called.
   AMGSRN_EXPORT const char* amgsrn_instruction_set(void);
 
-  // values[count][outputs of the last layer] of points[count][3]; ReLU between layers. `threads` <= 0: as
-  // many as there are cores. Returns 0, or 1 when memory ran out.
-  AMGSRN_EXPORT int32_t amgsrn_infer(
-    const amgsrn_network* network, const float* points, int64_t count, float* values, int32_t threads);
+  // Whether `fast` inference computes in bfloat16 on this processor.
+  AMGSRN_EXPORT int32_t amgsrn_has_bf16(void);
+
+  // values[count][outputs of the last layer] of points[count][3]; ReLU between layers. With `fast`, the MLP
+  // works in bfloat16 where the processor can (three significant digits), else all is float32. `threads` <=
+  // 0: as many as there are cores. Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_infer(const amgsrn_network* network, const float* points, int64_t count,
+    float* values, int32_t fast, int32_t threads);
 
   // Adds the gradients of a loss to `gradients`, given the loss's slope value_gradients[count][outputs of the
   // last layer] at points[count][3]. Memory does not grow with `count`; the result depends on `threads` in
-  // the last bits only. Returns 0, or 1 when memory ran out.
+  // the last bits only. With `fast`, products of the MLP's gradients are bfloat16 where the processor can.
+  // Returns 0, or 1 when memory ran out.
   AMGSRN_EXPORT int32_t amgsrn_backward(const amgsrn_network* network, const float* points, int64_t count,
-    const float* value_gradients, const amgsrn_gradients* gradients, int32_t threads);
+    const float* value_gradients, const amgsrn_gradients* gradients, int32_t fast, int32_t threads);
 
   // The same for the mean squared error of the values to targets[count][outputs of the last layer], which is
-  // computed on the way:
-  // forward and backward in one pass.
+  // computed on the way: forward and backward in one pass. Values are always float32.
   AMGSRN_EXPORT int32_t amgsrn_squared_error(const amgsrn_network* network, const float* points,
     int64_t count, const float* targets, const amgsrn_gradients* gradients, double* mean_squared_error,
-    int32_t threads);
+    int32_t fast, int32_t threads);
+
+  // One step of training: the mean squared error of the values at points[count][3] to targets[count][outputs
+  // of the last layer], its gradients, and Adam's update. `fast`: see amgsrn_backward. Returns 0, or 1 when
+  // memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_fit_step(const amgsrn_fit* fit, const float* points, int64_t count,
+    const float* targets, const amgsrn_adam* adam, double* mean_squared_error, int32_t fast, int32_t threads);
 
 #ifdef __cplusplus
 }
