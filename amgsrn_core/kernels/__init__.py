@@ -3,6 +3,7 @@
 
 from .dispatch import Evaluator, chosen_backend, evaluator, forward, mean_squared_error
 from .reference import density, encode, mlp, to_local
+from .sampling import lattice_samples, sample_volume, uniform_samples
 
 __all__ = [
     "Evaluator",
@@ -11,7 +12,10 @@ __all__ = [
     "encode",
     "evaluator",
     "forward",
+    "lattice_samples",
     "mean_squared_error",
     "mlp",
+    "sample_volume",
     "to_local",
+    "uniform_samples",
 ]

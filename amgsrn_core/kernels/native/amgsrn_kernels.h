@@ -60,6 +60,33 @@ extern "C"
     int64_t count, const float* targets, const amgsrn_gradients* gradients, double* mean_squared_error,
     int32_t threads);
 
+#define AMGSRN_MAX_VOLUME_CHANNELS 4
+
+  // Values on the nodes of a volume, and how they are returned: as (value - low) * scale.
+  typedef struct
+  {
+    const float* values;          // [depth][height][width][channels], not a number where missing
+    int32_t depth, height, width; // nodes along z, y, x; at least 2 each
+    int32_t channels;             // 1 to AMGSRN_MAX_VOLUME_CHANNELS
+    double low, scale;
+  } amgsrn_volume;
+
+  // values[count][channels] at points[count][3], interpolated between the nodes, which lie on the faces of
+  // [-1, 1]^3; not a number where one of the eight nodes around is missing.
+  AMGSRN_EXPORT void amgsrn_sample_volume(
+    const amgsrn_volume* volume, const float* points, int64_t count, float* values, int32_t threads);
+
+  // A training batch: points[count][3] and the values there. The points are independent and equally likely
+  // everywhere, and depend on nothing but (seed, step).
+  AMGSRN_EXPORT void amgsrn_draw_uniform(const amgsrn_volume* volume, uint64_t seed, uint64_t step,
+    int64_t count, float* points, float* values, int32_t threads);
+
+  // The same with one random point in each cell of a lattice of (x, y, z) cells over the volume, at most one
+  // cell per node. The order is that of bricks of 4 x 4 x 4 cells. If `snap` is not 0, each cell is a part of
+  // the set of nodes, and the point is one of them.
+  AMGSRN_EXPORT void amgsrn_draw_lattice(const amgsrn_volume* volume, const int64_t* lattice, int32_t snap,
+    uint64_t seed, uint64_t step, float* points, float* values, int32_t threads);
+
 #ifdef __cplusplus
 }
 #endif
