@@ -13,6 +13,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from ..threads import thread_count
+from . import instruction_set
 
 _LIBRARY = Path(__file__).with_name("amgsrn_kernels.so")
 _INTERFACE_VERSION = 6
@@ -52,7 +53,11 @@ class _Gradients(ctypes.Structure):
 
 @cache
 def load() -> tuple[ctypes.CDLL | None, str]:
-    """The library, or None, and in words what is used and why."""
+    """The library, or None, and in words what is used and why.
+
+    Raises:
+        KernelsUnavailable: AMGSRN_INSTRUCTION_SET asks for what this machine does not have.
+    """
     if not _LIBRARY.exists():
         return None, f"not built (no {_LIBRARY.name}; 'make setup' builds it)"
     try:
@@ -62,6 +67,7 @@ def load() -> tuple[ctypes.CDLL | None, str]:
         return None, f"cannot be loaded: {error}"
     if version != _INTERFACE_VERSION:
         return None, f"has interface version {version}, expected {_INTERFACE_VERSION}; run 'make setup' again"
+    instruction_set.use_wanted(library)
     library.amgsrn_instruction_set.restype = ctypes.c_char_p
     network = ctypes.POINTER(_Network)
     library.amgsrn_infer.argtypes = [network, _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int32]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from smooth_points import away_from_kinks
 
 from amgsrn_core import kernels
 from amgsrn_core.errors import KernelsUnavailable
@@ -59,27 +60,11 @@ def test_inference_equals_the_reference(network: Network, count: int, seed: int)
         np.testing.assert_allclose(values.numpy() / scale, expected.numpy() / scale, atol=1e-5)
 
 
-def away_from_kinks(network: Network, points: torch.Tensor) -> torch.Tensor:
-    """Points at which round-off cannot change a gradient: not at a grid's node planes, no hidden value near zero."""
-    transforms, grids, weights, biases = double(network)
-    local = reference.to_local(points.double(), transforms)
-    nodes = torch.tensor(grids.shape[:1:-1], dtype=torch.float64)
-    position = (local + 1) / 2 * (nodes - 1)
-    smooth = ((position - position.round()).abs() > 1e-4).all(dim=2).all(dim=0)
-    hidden = reference.encode(points.double(), transforms, grids)
-    for i, weight in enumerate(weights[:-1]):
-        hidden = torch.nn.functional.linear(hidden, weight, biases[i] if biases else None)
-        # Exactly zero is what a point outside all grids has; it is cut off in any precision.
-        smooth &= ((hidden.abs() > 1e-4) | (hidden == 0)).all(dim=1)
-        hidden = hidden.relu()
-    return points[smooth]
-
-
 @needs_library
 @given(networks(), st.integers(0, 300), st.integers(0, 2**31), st.integers(1, 3))
 def test_gradients_equal_the_reference(network: Network, count: int, seed: int, threads: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    points = away_from_kinks(network, torch.rand(count, 3, generator=generator) * 2.4 - 1.2)
+    points = away_from_kinks(torch.rand(count, 3, generator=generator) * 2.4 - 1.2, *network)
     results = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", str(threads))
@@ -100,7 +85,7 @@ def test_gradients_equal_the_reference(network: Network, count: int, seed: int, 
 @given(networks(), st.integers(1, 300), st.integers(0, 2**31))
 def test_the_fused_loss_equals_the_reference(network: Network, count: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    points = away_from_kinks(network, torch.rand(count, 3, generator=generator) * 2.4 - 1.2)
+    points = away_from_kinks(torch.rand(count, 3, generator=generator) * 2.4 - 1.2, *network)
     if not len(points):
         return
     outputs = len(network[2][-1])

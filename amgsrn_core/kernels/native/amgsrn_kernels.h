@@ -87,6 +87,14 @@ extern "C"
   AMGSRN_EXPORT void amgsrn_draw_lattice(const amgsrn_volume* volume, const int64_t* lattice, int32_t snap,
     uint64_t seed, uint64_t step, float* points, float* values, int32_t threads);
 
+  // Names of the instruction sets that the library holds and this processor has, separated by commas.
+  AMGSRN_EXPORT const char* amgsrn_instruction_sets(void);
+
+  // Restricts all functions to one of them, or to none (null): the best is used again. Returns 1 if there is
+  // none of that name. No other function may be running; whatever else in the process uses the same copy of
+  // Highway is restricted, too.
+  AMGSRN_EXPORT int32_t amgsrn_use_instruction_set(const char* name);
+
 #ifdef __cplusplus
 }
 #endif
