@@ -15,7 +15,7 @@ from functools import cache
 import torch
 
 from ..errors import KernelsUnavailable
-from . import cpu, reference
+from . import cpu, cpu_density, reference
 
 # Points per call of the reference: enough to keep the cores busy, few enough to bound its (m, n, 3) intermediate.
 _REFERENCE_BATCH = 1 << 15
@@ -86,6 +86,18 @@ def mean_squared_error(
     if library is not None and len(points):
         return cpu.mean_squared_error(library, points, targets, transforms, grids, weights, biases)
     return reference.mean_squared_error(points, targets, transforms, grids, weights, biases)
+
+
+def density(points: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
+    """Feature density, differentiable; see `reference.density`. Gradients for the points come from the reference.
+
+    Raises:
+        KernelsUnavailable: see `evaluator`.
+    """
+    library = _cpu_library(points, transforms)
+    if library is not None:
+        return cpu_density.density(library, points, transforms)
+    return reference.density(points, transforms)
 
 
 def _cpu_library(points: torch.Tensor, *others: torch.Tensor) -> ctypes.CDLL | None:

@@ -100,6 +100,16 @@ def test_uniform_samples(restricted: str) -> None:
     np.testing.assert_allclose(samples, expected, atol=1e-6)
 
 
+def test_density(restricted: str, network: list[torch.Tensor]) -> None:
+    points, results = points_for(3001), []
+    for function, transforms in ((kernels.density, network[0]), (reference.density, network[0].double())):
+        transforms.requires_grad_()
+        density = function(points.to(transforms.dtype), transforms)
+        results.append((density.detach(), *torch.autograd.grad(density.sum(), transforms)))
+    for native, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(native, expected, atol=5e-5 * float(expected.abs().max()))
+
+
 def test_unknown_instruction_sets_are_refused() -> None:
     assert LIBRARY is not None
     before = LIBRARY.amgsrn_instruction_set()

@@ -95,6 +95,16 @@ extern "C"
   // Highway is restricted, too.
   AMGSRN_EXPORT int32_t amgsrn_use_instruction_set(const char* name);
 
+  // Feature density[count] at points[count][3] of grids placed by transforms[grids][3][4]: the sum over grids
+  // of |det| / (2 pi)^(3/2) exp(-1/2 sum over axes of t^20), t being the point in the grid's coordinates.
+  AMGSRN_EXPORT void amgsrn_density(const float* transforms, int32_t grids, const float* points,
+    int64_t count, float* density, int32_t threads);
+
+  // The gradients[grids][3][4] of a loss, given its slopes[count] with respect to the density at the points.
+  // Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_density_backward(const float* transforms, int32_t grids, const float* points,
+    int64_t count, const float* slopes, float* gradients, int32_t threads);
+
 #ifdef __cplusplus
 }
 #endif
