@@ -13,7 +13,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from ..threads import thread_count
-from . import instruction_set
+from . import cpu_value_gradient, instruction_set
 
 _LIBRARY = Path(__file__).with_name("amgsrn_kernels.so")
 _INTERFACE_VERSION = 6
@@ -146,6 +146,11 @@ class Evaluator:
     def __call__(self, points: torch.Tensor) -> torch.Tensor:
         """(n, 3) float32 on the CPU -> (n, outputs) in units of the value range."""
         return self._layout.infer(self._library, points)
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 3) -> values (n, outputs) and gradients (n, outputs, 3), see `reference.value_and_gradient`."""
+        outputs = len(self._layout.weights[-1])
+        return cpu_value_gradient.value_and_gradient(self._library, self._layout.structure, outputs, points)
 
 
 def forward(

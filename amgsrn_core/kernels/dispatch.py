@@ -9,8 +9,9 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
+from typing import Protocol
 
 import torch
 
@@ -21,7 +22,15 @@ from . import cpu, cpu_density, reference
 _REFERENCE_BATCH = 1 << 15
 _CHOICES = ("auto", "reference", "cpu")
 
-Evaluator = Callable[[torch.Tensor], torch.Tensor]
+
+class Evaluator(Protocol):
+    """A network ready for inference, in bounded memory."""
+
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        """Values (n, outputs) at float32 points (n, 3), in units of the value range."""
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The values, and their gradients (n, outputs, 3) per unit of x, y, z."""
 
 
 def evaluator(
@@ -30,7 +39,7 @@ def evaluator(
     weights: Sequence[torch.Tensor],
     biases: Sequence[torch.Tensor] | None = None,
 ) -> Evaluator:
-    """A function that evaluates a network as it is now: float32 points (n, 3) -> (n, outputs), in bounded memory.
+    """What evaluates a network as it is now.
 
     Args:
         transforms: (m, 4, 4).
@@ -148,3 +157,8 @@ class _ReferenceEvaluator:
     def __call__(self, points: torch.Tensor) -> torch.Tensor:
         parts = [reference.forward(batch, *self._network) for batch in points.split(_REFERENCE_BATCH)]
         return torch.cat(parts)
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = [reference.value_and_gradient(batch, *self._network) for batch in points.split(_REFERENCE_BATCH)]
+        values, gradients = zip(*parts, strict=True)
+        return torch.cat(values), torch.cat(gradients)

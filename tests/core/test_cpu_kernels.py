@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import logging
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from smooth_points import away_from_kinks
+from networks import Network, away_from_kinks, double, networks
 
 from amgsrn_core import kernels
 from amgsrn_core.errors import KernelsUnavailable
@@ -19,31 +18,6 @@ from amgsrn_core.kernels import cpu, dispatch, reference
 
 LIBRARY, STATE = cpu.load()
 needs_library = pytest.mark.skipif(LIBRARY is None, reason=f"CPU kernels: {STATE}")
-
-Network = tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], list[torch.Tensor] | None]
-
-
-@st.composite
-def networks(draw: st.DrawFn) -> Network:
-    m, c = draw(st.integers(1, 9)), draw(st.integers(1, 5))
-    shape = draw(st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(2, 9)))
-    hidden = draw(st.lists(st.integers(1, 256), max_size=3))
-    widths = [m * c, *hidden, draw(st.integers(1, 4))]
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-
-    def random(*size: int) -> torch.Tensor:
-        return torch.randn(*size, generator=generator)
-
-    transforms = torch.eye(4).repeat(m, 1, 1)
-    transforms[:, :3] += draw(st.sampled_from([0.05, 0.5, 3.0])) * random(m, 3, 4)
-    weights = [random(b, a) / a**0.5 for a, b in pairwise(widths)]
-    biases = [random(b) for b in widths[1:]] if draw(st.booleans()) else None
-    return transforms, random(m, c, *shape), weights, biases
-
-
-def double(network: Network) -> Network:
-    transforms, grids, weights, biases = network
-    return transforms.double(), grids.double(), [w.double() for w in weights], biases and [b.double() for b in biases]
 
 
 @needs_library

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from smooth_points import away_from_kinks
+from networks import away_from_kinks
 
 from amgsrn_core import kernels
 from amgsrn_core.errors import KernelsUnavailable
@@ -108,6 +108,15 @@ def test_density(restricted: str, network: list[torch.Tensor]) -> None:
         results.append((density.detach(), *torch.autograd.grad(density.sum(), transforms)))
     for native, expected in zip(*results, strict=True):
         np.testing.assert_allclose(native, expected, atol=5e-5 * float(expected.abs().max()))
+
+
+def test_value_gradients(restricted: str, network: list[torch.Tensor]) -> None:
+    transforms, grids, *weights = network
+    points = away_from_kinks(points_for(3001), transforms, grids, weights)
+    results = kernels.evaluator(transforms, grids, weights).value_and_gradient(points)
+    double = transforms.double(), grids.double(), [w.double() for w in weights]
+    for native, expected in zip(results, reference.value_and_gradient(points.double(), *double), strict=True):
+        np.testing.assert_allclose(native, expected, atol=2e-5 * float(expected.abs().max()))
 
 
 def test_unknown_instruction_sets_are_refused() -> None:

@@ -105,6 +105,11 @@ extern "C"
   AMGSRN_EXPORT int32_t amgsrn_density_backward(const float* transforms, int32_t grids, const float* points,
     int64_t count, const float* slopes, float* gradients, int32_t threads);
 
+  // The values[count][outputs] of amgsrn_infer and their gradients[count][outputs][3] with respect to the
+  // points, per unit of x, y, z. Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_value_gradient(const amgsrn_network* network, const float* points,
+    int64_t count, float* values, float* gradients, int32_t threads);
+
 #ifdef __cplusplus
 }
 #endif
