@@ -42,7 +42,7 @@ def lattice_samples(
         KernelsUnavailable: see `evaluator`.
     """
     library = _library(values)
-    if not all(1 <= cells <= nodes for cells, nodes in zip(lattice, values.shape, strict=False)):
+    if not all(1 <= cells <= nodes for cells, nodes in zip(lattice, values.shape[:3], strict=True)):
         raise ValueError(f"a lattice of {tuple(lattice)} cells over {tuple(values.shape[:3])} nodes")
     if library is not None:
         return cpu_sampling.lattice_samples(library, values, lattice, scaling, seed, step, snap)
