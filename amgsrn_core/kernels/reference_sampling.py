@@ -34,14 +34,16 @@ def philox(counter: torch.Tensor, key: tuple[int, int]) -> torch.Tensor:
     Returns:
         int64 (4, n), words in [0, 2^32).
     """
-    c0, c1, c2, c3 = counter.unbind()
-    key0, key1 = key
+    factors = torch.tensor([[0xD2511F53], [0xCD9E8D57]], device=counter.device)
+    keys = torch.tensor([[key[0]], [key[1]]], device=counter.device)
+    key_steps = torch.tensor([[0x9E3779B9], [0xBB67AE85]], device=counter.device)
+    even, odd = counter[0::2], counter[1::2]
     for _ in range(_ROUNDS):
         # Products may wrap around to negative numbers; their halves are right all the same.
-        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2
-        c0, c1, c2, c3 = (b >> 32 & _WORD) ^ c1 ^ key0, b & _WORD, (a >> 32 & _WORD) ^ c3 ^ key1, a & _WORD
-        key0, key1 = (key0 + 0x9E3779B9) & _WORD, (key1 + 0xBB67AE85) & _WORD
-    return torch.stack([c0, c1, c2, c3])
+        products = (factors * even).flip(0)
+        even, odd = (products >> 32 & _WORD) ^ odd ^ keys, products & _WORD
+        keys = keys + key_steps & _WORD
+    return torch.stack([even, odd], dim=1).flatten(0, 1)
 
 
 def uniform_samples(

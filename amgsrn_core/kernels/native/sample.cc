@@ -43,21 +43,26 @@ namespace amgsrn
 {
 namespace HWY_NAMESPACE
 {
+namespace hn = hwy::HWY_NAMESPACE;
 
-// Cells and weights of a block's points along an axis of `nodes` nodes: adds the cells' lower nodes times
-// `stride` to `offsets`, and sets the weights of the upper nodes. Outside the volume the outermost cells go
-// on; a position that is not a number is put into the first cell, and has a weight that is not a number
-// either.
-HWY_INLINE void FindCells(const float* points, const int available, const std::int32_t nodes,
-  const std::int64_t stride, std::int64_t* offsets, double* weights)
+// Cells of a block's positions along an axis of `nodes` nodes, and the weights of the cells' upper nodes.
+// Outside the volume the outermost cells go on; a position that is not a number is put into the first cell,
+// and its weight is not a number either.
+HWY_INLINE void FindCells(
+  const float* positions, const std::int32_t nodes, std::int32_t* cells, double* weights)
 {
-  const double half = 0.5 * (nodes - 1), last = nodes - 2;
-  for (int p = 0; p < available; ++p)
+  const hn::CappedTag<double, 8> d;
+  const hn::Rebind<float, decltype(d)> floats;
+  const hn::Rebind<std::int32_t, decltype(d)> integers;
+  const auto zero = hn::Zero(d), last = hn::Set(d, nodes - 2.0), half = hn::Set(d, 0.5 * (nodes - 1.0));
+  for (int p = 0; p < kBlock; p += static_cast<int>(hn::Lanes(d)))
   {
-    const double index = (static_cast<double>(points[3 * p]) + 1.0) * half;
-    const std::int32_t cell = static_cast<std::int32_t>(std::min(std::max(0.0, index), last));
-    weights[p] = index - cell;
-    offsets[p] += cell * stride;
+    const auto position = hn::PromoteTo(d, hn::Load(floats, positions + p));
+    const auto index = hn::Mul(hn::Add(position, hn::Set(d, 1.0)), half);
+    const auto within = hn::IfThenElse(hn::Gt(index, zero), hn::Min(index, last), zero);
+    const auto cell = hn::DemoteTo(integers, within);
+    hn::Store(cell, integers, cells + p);
+    hn::Store(hn::Sub(index, hn::PromoteTo(d, cell)), d, weights + p);
   }
 }
 
@@ -66,17 +71,22 @@ HWY_INLINE double Between(const double a, const double b, const double weight)
   return a + (b - a) * weight;
 }
 
-// Values at up to kBlock points [..][3].
+// Values at the first `available` points of a block [3][kBlock].
 template <int Channels>
-void SampleBlock(const amgsrn_volume& volume, const float* points, const int available, float* values)
+void SampleBlock(const amgsrn_volume& volume, const float* block, const int available, float* values)
 {
   constexpr std::int64_t kX = Channels;
   const std::int64_t y_stride = volume.width * kX, z_stride = volume.height * y_stride;
-  HWY_ALIGN std::int64_t offsets[kBlock] = {};
+  HWY_ALIGN std::int32_t cells[3][kBlock];
   HWY_ALIGN double weights[3][kBlock];
-  FindCells(points, available, volume.width, kX, offsets, weights[0]);
-  FindCells(points + 1, available, volume.height, y_stride, offsets, weights[1]);
-  FindCells(points + 2, available, volume.depth, z_stride, offsets, weights[2]);
+  FindCells(block, volume.width, cells[0], weights[0]);
+  FindCells(block + kBlock, volume.height, cells[1], weights[1]);
+  FindCells(block + 2 * kBlock, volume.depth, cells[2], weights[2]);
+  std::int64_t offsets[kBlock];
+  for (int p = 0; p < kBlock; ++p)
+  {
+    offsets[p] = cells[0][p] * kX + cells[1][p] * y_stride + cells[2][p] * z_stride;
+  }
   // Volumes are larger than caches: all of the block's nodes are asked for before the first one is waited
   // for.
   for (int p = 0; p < available; ++p)
@@ -106,16 +116,37 @@ void SampleBlock(const amgsrn_volume& volume, const float* points, const int ava
   }
 }
 
+// SampleBlock for the volume's number of channels.
+HWY_INLINE void SampleAnyBlock(
+  const amgsrn_volume& volume, const float* block, const int available, float* values)
+{
+  constexpr void (*kFunctions[])(const amgsrn_volume&, const float*, int, float*) = { SampleBlock<1>,
+    SampleBlock<2>, SampleBlock<3>, SampleBlock<4> };
+  static_assert(std::size(kFunctions) == AMGSRN_MAX_VOLUME_CHANNELS);
+  kFunctions[volume.channels - 1](volume, block, available, values);
+}
+
 // Values at points[count][3].
 void SamplePoints(const amgsrn_volume& volume, const float* points, const std::int64_t count, float* values)
 {
-  constexpr void (*kBlocks[])(const amgsrn_volume&, const float*, int, float*) = { SampleBlock<1>,
-    SampleBlock<2>, SampleBlock<3>, SampleBlock<4> };
-  static_assert(std::size(kBlocks) == AMGSRN_MAX_VOLUME_CHANNELS);
+  HWY_ALIGN float block[3 * kBlock];
   for (std::int64_t start = 0; start < count; start += kBlock)
   {
-    kBlocks[volume.channels - 1](volume, points + 3 * start,
-      static_cast<int>(std::min<std::int64_t>(kBlock, count - start)), values + start * volume.channels);
+    const std::int64_t available = std::min<std::int64_t>(kBlock, count - start);
+    LoadPoints(points + 3 * start, available, block);
+    SampleAnyBlock(volume, block, static_cast<int>(available), values + start * volume.channels);
+  }
+}
+
+// The inverse of LoadPoints.
+HWY_INLINE void StorePoints(const float* block, const int available, float* points)
+{
+  for (int p = 0; p < available; ++p)
+  {
+    for (int axis = 0; axis < 3; ++axis)
+    {
+      points[3 * p + axis] = block[axis * kBlock + p];
+    }
   }
 }
 
@@ -124,34 +155,41 @@ void DrawUniform(
   const amgsrn_volume& volume, const Batch& batch, const std::int64_t first, const std::int64_t end)
 {
   HWY_ALIGN std::int32_t numbers[3 * kBlock];
+  HWY_ALIGN float block[3 * kBlock];
   for (std::int64_t start = first; start < end; start += kBlock)
   {
     const int available = static_cast<int>(std::min<std::int64_t>(kBlock, end - start));
     RandomBlock(static_cast<std::uint64_t>(start), batch.step, batch.seed, numbers);
-    for (int p = 0; p < available; ++p)
+    for (int i = 0; i < 3 * kBlock; ++i)
     {
-      for (int axis = 0; axis < 3; ++axis)
-      {
-        batch.points[3 * (start + p) + axis] = (numbers[axis * kBlock + p] - 0x800000) * 0x1p-23f;
-      }
+      block[i] = (numbers[i] - 0x800000) * 0x1p-23f;
     }
+    StorePoints(block, available, batch.points + 3 * start);
+    SampleAnyBlock(volume, block, available, batch.values + start * volume.channels);
   }
-  SamplePoints(volume, batch.points + 3 * first, end - first, batch.values + first * volume.channels);
 }
 
-// The values at nodes, given as (x, y, z) in [3][kBlock].
+// Asks for the values of a block of nodes, given as (x, y, z) in [3][kBlock], and sets their offsets.
+HWY_INLINE void FindNodes(const amgsrn_volume& volume, const std::int32_t* nodes, std::int64_t* offsets)
+{
+  const std::int64_t width = volume.width, height = volume.height;
+  for (int p = 0; p < kBlock; ++p)
+  {
+    offsets[p] = ((nodes[2 * kBlock + p] * height + nodes[kBlock + p]) * width + nodes[p]) * volume.channels;
+    hwy::Prefetch(volume.values + offsets[p]);
+  }
+}
+
+// The values at nodes.
 HWY_INLINE void TakeNodes(
-  const amgsrn_volume& volume, const std::int32_t* nodes, const int available, float* values)
+  const amgsrn_volume& volume, const std::int64_t* offsets, const int available, float* values)
 {
   for (int p = 0; p < available; ++p)
   {
-    const std::int64_t row =
-      static_cast<std::int64_t>(nodes[2 * kBlock + p]) * volume.height + nodes[kBlock + p];
-    const float* node = volume.values + (row * volume.width + nodes[p]) * volume.channels;
     for (int channel = 0; channel < volume.channels; ++channel)
     {
-      values[p * volume.channels + channel] =
-        static_cast<float>((static_cast<double>(node[channel]) - volume.low) * volume.scale);
+      const double value = volume.values[offsets[p] + channel];
+      values[p * volume.channels + channel] = static_cast<float>((value - volume.low) * volume.scale);
     }
   }
 }
@@ -206,21 +244,18 @@ void DrawBrick(const amgsrn_volume& volume, const Batch& batch, const std::int64
     }
   }
   float* points = batch.points + 3 * start;
-  for (int p = 0; p < available; ++p)
-  {
-    for (int axis = 0; axis < 3; ++axis)
-    {
-      points[3 * p + axis] = positions[axis * kBlock + p];
-    }
-  }
   float* values = batch.values + start * volume.channels;
   if (snap)
   {
-    TakeNodes(volume, nodes, available, values);
+    std::int64_t offsets[kBlock];
+    FindNodes(volume, nodes, offsets);
+    StorePoints(positions, available, points);
+    TakeNodes(volume, offsets, available, values);
   }
   else
   {
-    SamplePoints(volume, points, available, values);
+    StorePoints(positions, available, points);
+    SampleAnyBlock(volume, positions, available, values);
   }
 }
 
