@@ -13,9 +13,10 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from ..threads import thread_count
+from . import cpu_value_gradient, instruction_set
 
 _LIBRARY = Path(__file__).with_name("amgsrn_kernels.so")
-_INTERFACE_VERSION = 7
+_INTERFACE_VERSION = 8
 MAX_LAYERS = 8
 
 Pointer = ctypes.c_void_p
@@ -52,7 +53,11 @@ class _Gradients(ctypes.Structure):
 
 @cache
 def load() -> tuple[ctypes.CDLL | None, str]:
-    """The library, or None, and in words what is used and why."""
+    """The library, or None, and in words what is used and why.
+
+    Raises:
+        KernelsUnavailable: AMGSRN_INSTRUCTION_SET asks for what this machine does not have.
+    """
     if not _LIBRARY.exists():
         return None, f"not built (no {_LIBRARY.name}; 'make setup' builds it)"
     try:
@@ -62,6 +67,7 @@ def load() -> tuple[ctypes.CDLL | None, str]:
         return None, f"cannot be loaded: {error}"
     if version != _INTERFACE_VERSION:
         return None, f"has interface version {version}, expected {_INTERFACE_VERSION}; run 'make setup' again"
+    instruction_set.use_wanted(library)
     library.amgsrn_instruction_set.restype = ctypes.c_char_p
     network = ctypes.POINTER(Network)
     library.amgsrn_infer.argtypes = [network, Pointer, ctypes.c_int64, Pointer, ctypes.c_int32, ctypes.c_int32]
@@ -154,6 +160,11 @@ class Evaluator:
     def __call__(self, points: torch.Tensor) -> torch.Tensor:
         """(n, 3) float32 on the CPU -> (n, outputs) in units of the value range."""
         return self._layout.infer(self._library, points)
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 3) -> values (n, outputs) and gradients (n, outputs, 3), see `reference.value_and_gradient`."""
+        outputs = len(self._layout.weights[-1])
+        return cpu_value_gradient.value_and_gradient(self._library, self._layout.structure, outputs, points)
 
 
 def forward(

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
+from typing import Protocol
 
 import torch
 
 from ..errors import KernelsUnavailable
-from . import cpu, reference
+from . import cpu, cpu_density, reference
 from .cpu_fit import CpuFit
 from .fitting import AdamSettings, FitState, Learned, TorchFit
 
@@ -23,7 +24,15 @@ from .fitting import AdamSettings, FitState, Learned, TorchFit
 _REFERENCE_BATCH = 1 << 15
 _CHOICES = ("auto", "reference", "cpu")
 
-Evaluator = Callable[[torch.Tensor], torch.Tensor]
+
+class Evaluator(Protocol):
+    """A network ready for inference, in bounded memory."""
+
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        """Values (n, outputs) at float32 points (n, 3), in units of the value range."""
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The values, and their gradients (n, outputs, 3) per unit of x, y, z."""
 
 
 def evaluator(
@@ -32,7 +41,7 @@ def evaluator(
     weights: Sequence[torch.Tensor],
     biases: Sequence[torch.Tensor] | None = None,
 ) -> Evaluator:
-    """A function that evaluates a network as it is now: float32 points (n, 3) -> (n, outputs), in bounded memory.
+    """What evaluates a network as it is now.
 
     Args:
         transforms: (m, 4, 4).
@@ -88,6 +97,18 @@ def mean_squared_error(
     if library is not None and len(points):
         return cpu.mean_squared_error(library, points, targets, transforms, grids, weights, biases)
     return reference.mean_squared_error(points, targets, transforms, grids, weights, biases)
+
+
+def density(points: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
+    """Feature density, differentiable; see `reference.density`. Gradients for the points come from the reference.
+
+    Raises:
+        KernelsUnavailable: see `evaluator`.
+    """
+    library = None if points.requires_grad else _cpu_library(points, transforms)
+    if library is not None:
+        return cpu_density.density(library, points, transforms)
+    return reference.density(points, transforms)
 
 
 def fit_state(learned: Learned, adam: AdamSettings | None = None) -> FitState:
@@ -152,3 +173,8 @@ class _ReferenceEvaluator:
     def __call__(self, points: torch.Tensor) -> torch.Tensor:
         parts = [reference.forward(batch, *self._network) for batch in points.split(_REFERENCE_BATCH)]
         return torch.cat(parts)
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = [reference.value_and_gradient(batch, *self._network) for batch in points.split(_REFERENCE_BATCH)]
+        values, gradients = zip(*parts, strict=True)
+        return torch.cat(values), torch.cat(gradients)

@@ -151,3 +151,9 @@ class AMGSRNField(Field):
     def sample(self, points: torch.Tensor) -> torch.Tensor:
         low, high = self.array.value_range
         return self._evaluate(points).mul_(high - low).add_(low)
+
+    @torch.inference_mode()
+    def sample_with_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        low, high = self.array.value_range
+        values, gradients = self._evaluate.value_and_gradient(points)
+        return values.mul_(high - low).add_(low), gradients.mul_(high - low)

@@ -112,6 +112,56 @@ extern "C"
   AMGSRN_EXPORT int32_t amgsrn_fit_step(const amgsrn_fit* fit, const float* points, int64_t count,
     const float* targets, const amgsrn_adam* adam, double* mean_squared_error, int32_t fast, int32_t threads);
 
+#define AMGSRN_MAX_VOLUME_CHANNELS 4
+
+  // Values on the nodes of a volume, and how they are returned: as (value - low) * scale.
+  typedef struct
+  {
+    const float* values;          // [depth][height][width][channels], not a number where missing
+    int32_t depth, height, width; // nodes along z, y, x; at least 2 each
+    int32_t channels;             // 1 to AMGSRN_MAX_VOLUME_CHANNELS
+    double low, scale;
+  } amgsrn_volume;
+
+  // values[count][channels] at points[count][3], interpolated between the nodes, which lie on the faces of
+  // [-1, 1]^3; not a number where one of the eight nodes around is missing.
+  AMGSRN_EXPORT void amgsrn_sample_volume(
+    const amgsrn_volume* volume, const float* points, int64_t count, float* values, int32_t threads);
+
+  // A training batch: points[count][3] and the values there. The points are independent and equally likely
+  // everywhere, and depend on nothing but (seed, step).
+  AMGSRN_EXPORT void amgsrn_draw_uniform(const amgsrn_volume* volume, uint64_t seed, uint64_t step,
+    int64_t count, float* points, float* values, int32_t threads);
+
+  // The same with one random point in each cell of a lattice of (x, y, z) cells over the volume, at most one
+  // cell per node. The order is that of bricks of 4 x 4 x 4 cells. If `snap` is not 0, each cell is a part of
+  // the set of nodes, and the point is one of them.
+  AMGSRN_EXPORT void amgsrn_draw_lattice(const amgsrn_volume* volume, const int64_t* lattice, int32_t snap,
+    uint64_t seed, uint64_t step, float* points, float* values, int32_t threads);
+
+  // Names of the instruction sets that the library holds and this processor has, separated by commas.
+  AMGSRN_EXPORT const char* amgsrn_instruction_sets(void);
+
+  // Restricts all functions to one of them, or to none (null): the best is used again. Returns 1 if there is
+  // none of that name. No other function may be running; whatever else in the process uses the same copy of
+  // Highway is restricted, too.
+  AMGSRN_EXPORT int32_t amgsrn_use_instruction_set(const char* name);
+
+  // Feature density[count] at points[count][3] of grids placed by transforms[grids][3][4]: the sum over grids
+  // of |det| / (2 pi)^(3/2) exp(-1/2 sum over axes of t^20), t being the point in the grid's coordinates.
+  AMGSRN_EXPORT void amgsrn_density(const float* transforms, int32_t grids, const float* points,
+    int64_t count, float* density, int32_t threads);
+
+  // The gradients[grids][3][4] of a loss, given its slopes[count] with respect to the density at the points.
+  // Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_density_backward(const float* transforms, int32_t grids, const float* points,
+    int64_t count, const float* slopes, float* gradients, int32_t threads);
+
+  // The values[count][outputs] of amgsrn_infer and their gradients[count][outputs][3] with respect to the
+  // points, per unit of x, y, z. Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_value_gradient(const amgsrn_network* network, const float* points,
+    int64_t count, float* values, float* gradients, int32_t threads);
+
 #ifdef __cplusplus
 }
 #endif

@@ -242,17 +242,10 @@ bool MakeLayout(const amgsrn_network& net, const int fast, MlpLayout& layout)
       inputs = outputs;
       continue;
     }
-    layout.transposed_weights[layer] = AllocateFloats(static_cast<std::size_t>(inputs) * outputs);
+    layout.transposed_weights[layer] = Transposed(net.weights[layer], outputs, inputs);
     if (!layout.transposed_weights[layer])
     {
       return false;
-    }
-    for (int row = 0; row < outputs; ++row)
-    {
-      for (int column = 0; column < inputs; ++column)
-      {
-        layout.transposed_weights[layer][column * outputs + row] = net.weights[layer][row * inputs + column];
-      }
     }
     inputs = outputs;
   }

@@ -39,6 +39,21 @@ inline AlignedFloats AllocateFloats(const std::size_t count)
   return Allocate<float>(count);
 }
 
+// A matrix [rows][columns] as [columns][rows]; null when memory ran out.
+inline AlignedFloats Transposed(const float* matrix, const int rows, const int columns)
+{
+  AlignedFloats result = AllocateFloats(static_cast<std::size_t>(rows) * columns);
+  for (int row = 0; result && row < rows; ++row)
+  {
+    for (int column = 0; column < columns; ++column)
+    {
+      result[static_cast<std::size_t>(column) * rows + row] =
+        matrix[static_cast<std::size_t>(row) * columns + column];
+    }
+  }
+  return result;
+}
+
 // Transpose up to kBlock points (x, y, z) into a block; what is missing is filled with the last point.
 inline void LoadPoints(const float* points, std::int64_t available, float* block)
 {

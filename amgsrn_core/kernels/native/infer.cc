@@ -111,7 +111,7 @@ bool CanUseBf16()
 
 extern "C" int32_t amgsrn_interface_version(void)
 {
-  return 7;
+  return 8;
 }
 
 extern "C" const char* amgsrn_instruction_set(void)
