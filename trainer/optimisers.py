@@ -25,7 +25,7 @@ class Optimiser(ABC):
 
     Attributes:
         network: the network.
-        steps: number of steps at most.
+        steps: number of steps at most; 0 where only time limits them.
     """
 
     def __init__(self, network: AMGSRN, steps: int, recipe: Recipe) -> None:
@@ -36,9 +36,18 @@ class Optimiser(ABC):
         self._placement = _adam(list(network.placement.parameters()), recipe)
 
     @abstractmethod
-    def step(self, step: int, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Learn from a batch: points (n, 3), targets (n,) in units of the value range. Returns the mean squared
-        error, a scalar tensor."""
+    def step(self, step: int, fraction: float, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Learn from a batch.
+
+        Args:
+            step: number of steps done before.
+            fraction: the part of the run that is done, in [0, 1); learning rates fall with it.
+            points: (n, 3).
+            targets: (n,) in units of the value range.
+
+        Returns:
+            the mean squared error, a scalar tensor.
+        """
 
     @property
     def finished(self) -> bool:
@@ -63,13 +72,8 @@ class Optimiser(ABC):
         Parameters that have not been optimised yet get their (zero) moments here.
         """
         for name, parameter in self.network.named_parameters():
-            state = self._adam_of(parameter).state[parameter]
-            if "step" not in state:
-                state["step"] = torch.zeros((), device=parameter.device)
-                state["exp_avg"] = torch.zeros_like(parameter)
-                state["exp_avg_sq"] = torch.zeros_like(parameter)
-            for moment in ("exp_avg", "exp_avg_sq", "step"):
-                yield name, moment, state[moment]
+            for moment, tensor in adam_moments(self._adam_of(parameter), parameter):
+                yield name, moment, tensor
 
     def _adam_of(self, parameter: nn.Parameter) -> torch.optim.Adam:
         adams = (self._features, self._mlp, self._placement)
@@ -83,7 +87,7 @@ class FastOptimiser(Optimiser):
         super().__init__(network, steps, recipe)
         self._recipe = recipe
 
-    def step(self, step: int, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def step(self, step: int, fraction: float, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         moving = self._recipe.placement_rate > 0
         transforms = self.network.transforms()
         loss = kernels.mean_squared_error(
@@ -94,7 +98,7 @@ class FastOptimiser(Optimiser):
             *self.network.mlp_parameters(),
         )
         loss.backward()
-        fall = cosine(step, self.steps)
+        fall = cosine(fraction)
         _update(self._features, self._recipe.learning_rate * fall)
         _update(self._mlp, self._recipe.mlp_rate * fall)
         if moving:
@@ -116,7 +120,7 @@ class PaperOptimiser(Optimiser):
     def finished(self) -> bool:
         return self.plateau.finished
 
-    def step(self, step: int, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def step(self, step: int, fraction: float, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         predicted = self.network(points, self.network.transforms().detach())[:, 0]
         errors = squared_errors(predicted, targets)
         loss = errors.mean()
@@ -151,11 +155,15 @@ class PaperOptimiser(Optimiser):
         self.plateau.restore(counters["plateau"], series["losses"])
 
 
-def make_optimiser(network: AMGSRN, steps: int, recipe: Recipe) -> Optimiser:
-    """The optimiser that does what a recipe says."""
-    if isinstance(recipe, PaperRecipe):
-        return PaperOptimiser(network, steps, recipe)
-    return FastOptimiser(network, steps, recipe)
+def adam_moments(adam: torch.optim.Adam, parameter: nn.Parameter) -> Iterator[tuple[str, torch.Tensor]]:
+    """What Adam remembers of a parameter, by name, the tensors themselves; zeros where it has not moved it yet."""
+    state = adam.state[parameter]
+    if "step" not in state:
+        state["step"] = torch.zeros((), device=parameter.device)
+        state["exp_avg"] = torch.zeros_like(parameter)
+        state["exp_avg_sq"] = torch.zeros_like(parameter)
+    for moment in ("exp_avg", "exp_avg_sq", "step"):
+        yield moment, state[moment]
 
 
 def _adam(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Adam:
