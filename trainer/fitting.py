@@ -34,7 +34,7 @@ from .judge import Judge
 from .optimisers import Optimiser
 from .outputs import check_writable
 from .placement import place_grids
-from .precision import FREE_DB
+from .precision import FREE_DB, Stored
 from .probe import Probe
 from .progress import Display, RunningLoss, say_on_stderr
 from .sampling import Sampler, StratifiedSampler, UniformSampler, VoxelSampler
@@ -305,7 +305,16 @@ class Fit:
         save_field(self._output, field, training, model.stored.half)
         with contextlib.suppress(OSError):
             self._checkpoint.delete()
-        cost = model.stored.half_costs_db or 0.0
-        if self._settings.target_size is not None and model.stored.half and cost >= FREE_DB:
-            self._options.say(f"note: half precision costs {cost:.2f} dB; --precision single would have fewer features")
+        self._tell_about_precision(model.stored)
         return training
+
+    def _tell_about_precision(self, stored: Stored) -> None:
+        """Say where the precision is not what one would expect."""
+        wanted, cost = self._settings.precision, stored.half_costs_db
+        if stored.half and wanted == "auto" and cost is not None and cost >= FREE_DB:
+            self._options.say(
+                f"note: features in half precision, needed for --target-size, cost {cost:.2f} dB; "
+                "--precision single would have half as many of them"
+            )
+        if not stored.half and (wanted == "half" or (wanted == "auto" and self._settings.target_size is not None)):
+            self._options.say("note: the features are too large for half precision; the file has single precision")

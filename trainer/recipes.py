@@ -17,7 +17,7 @@ class FastRecipe:
     volumes of tests/trainer/test_shared_data.py.
 
     Grids begin in boxes searched from the data where that promises a gain. From there they follow the reconstruction
-    error, gently; there is no density loss, which loses at such budgets.
+    error, gently; there is no density loss, which costs more time than it is worth (`DensityRecipe`).
 
     Attributes:
         steps: optimiser steps; None where only time limits them.
@@ -51,7 +51,10 @@ class FastRecipe:
 
 @dataclass(frozen=True)
 class DensityRecipe(FastRecipe):
-    """The fast recipe, with grids that the paper's feature-density loss moves: for comparison, it loses.
+    """The fast recipe, with grids that the paper's feature-density loss moves, for comparison.
+
+    It moves them in addition to the reconstruction error, in place of which it costs 1 to 3 dB. Measured on two volumes:
+    0.1 and 0.6 dB better after 1500 steps each; 1.1 dB worse in the time that they take, which is half as long again.
 
     Attributes:
         density_rate: of the transforms in the density loss' own Adam.

@@ -42,8 +42,8 @@ def file_size(config: AMGSRNConfig, domain: Domain, array: ArrayInfo, training: 
 
 
 def first_network(settings: FitSettings, nodes: tuple[int, int, int], size_of: SizeOf) -> AMGSRNConfig:
-    """The network that a fit begins with: the preset's, or the largest that fits into the target size. Grids are cubes,
-    but those of AMGSRN++ have the proportions of the volume.
+    """The network that a fit begins with: the preset's, or the largest that fits into the target size, or, if it may
+    grow, the small one if that fits. Grids are cubes, but those of AMGSRN++ have the proportions of the volume.
 
     Args:
         settings: of the fit.
@@ -54,11 +54,14 @@ def first_network(settings: FitSettings, nodes: tuple[int, int, int], size_of: S
         TargetSizeTooSmall: even the smallest network does not fit.
     """
     matched = isinstance(settings.recipe, PaperPlusRecipe)
-    if settings.target_size is not None:
-        return largest_network(settings.target_size, settings.transform, nodes if matched else (1, 1, 1), size_of)
     preset = PRESETS[settings.preset or "small"]
     config = preset.config(settings.transform)
-    return replace(config, resolution=matching_resolution(preset.resolution, nodes)) if matched else config
+    if matched:
+        config = replace(config, resolution=matching_resolution(preset.resolution, nodes))
+    limit = settings.target_size
+    if limit is None or (settings.target_psnr is not None and size_of(config) <= limit):
+        return config
+    return largest_network(limit, settings.transform, nodes if matched else (1, 1, 1), size_of)
 
 
 def largest_network(limit: int, transform: str, proportions: tuple[int, int, int], size_of: SizeOf) -> AMGSRNConfig:

@@ -42,14 +42,15 @@ def _add_size(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--target-size",
         metavar="BYTES",
-        help="in place of a preset: the largest network whose file fits into so much (300000, 500k, 2M, 64KiB)",
+        help="in place of a preset: the largest network whose file fits into so much (300000, 500k, 2M, 64KiB); with "
+        "--target-psnr: how large it may become",
     )
     group.add_argument(
         "--target-psnr",
         metavar="DB",
         type=float,
-        help="stop as soon as the model is this good; let the network grow when it cannot be, until it would be as large "
-        "as the volume, or than --target-size allows (only with --recipe fast)",
+        help="stop as soon as the model is this good; where it cannot be, let the network grow, until it would be as "
+        "large as the volume (only with --recipe fast)",
     )
     group.add_argument(
         "--precision",
@@ -87,7 +88,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         choices=("auto", "data", "identity", "density"),
         help="where grids begin: in boxes searched from the data (data), over the whole domain (identity, default with "
         "--recipe paper and paper++), or in boxes where that promises a gain (auto, default with --recipe fast); density: "
-        "over the whole domain, then moved by the paper's density loss, for comparison: it is worse",
+        "over the whole domain, then moved by the paper's density loss too, for comparison: about 1 dB worse at equal time",
     )
 
 
