@@ -165,8 +165,8 @@ class Fit:
                     loss = self._optimiser.step(step, fraction, points.to(device), targets.to(device))
                 step += 1
                 points_done += len(points)
-                self._estimate(step, scheduled)
                 scheduled = self._scheduled(step)
+                self._estimate(step, scheduled)
                 now = time.monotonic()
                 due = now - saved >= self._options.checkpoint_interval
                 if due or interrupts.requested or step % _LOOK_EVERY == 0 or scheduled >= 1.0:

@@ -16,6 +16,8 @@ from .volumes import Volume
 # 0.05 s of one core for the small network; of smooth errors the PSNR is known to 0.05 dB or so.
 _VOXELS = 1 << 16
 _LEAST_ERROR = 1e-16
+# Where much is missing, so many times as many are tried.
+_MOST_TRIES = 16.0
 
 
 class Probe:
@@ -29,14 +31,7 @@ class Probe:
 
     def __init__(self, volume: Volume, device: torch.device, seed: int) -> None:
         flat, shape = volume.values.reshape(-1), volume.values.shape
-        valid = np.flatnonzero(np.isfinite(flat)) if volume.missing else None
-        count = volume.valid
-        if count <= _VOXELS:
-            chosen = np.arange(count)
-        else:
-            # In their order: neighbours are quicker to evaluate one after the other.
-            chosen = np.sort(np.random.default_rng(seed).integers(0, count, _VOXELS))
-        voxels = chosen if valid is None else valid[chosen]
+        voxels = _choose(volume, seed)
         columns = [2.0 * index / (n - 1) - 1.0 for index, n in zip(np.unravel_index(voxels, shape), shape, strict=True)]
         low, high = volume.value_range
         targets = (flat[voxels].astype(np.float64) - low) / (high - low)
@@ -52,3 +47,14 @@ class Probe:
     def psnr(self, network: AMGSRN) -> float:
         """Likewise in dB; no more than float32 resolves, so that it is always a number."""
         return -10.0 * math.log10(max(self.mean_squared_error(network), _LEAST_ERROR))
+
+
+def _choose(volume: Volume, seed: int) -> np.ndarray:
+    """Flat indices of valid voxels, in their order: neighbours are quicker to evaluate one after the other."""
+    flat = volume.values.reshape(-1)
+    candidates = np.arange(min(flat.size, _VOXELS))
+    if flat.size > _VOXELS:
+        tries = int(_VOXELS * min(_MOST_TRIES, flat.size / volume.valid))
+        candidates = np.sort(np.random.default_rng(seed).integers(0, flat.size, tries))
+    found = candidates[np.isfinite(flat[candidates])]
+    return found if len(found) else np.flatnonzero(np.isfinite(flat))[:_VOXELS]

@@ -70,6 +70,12 @@ def test_the_probe_of_a_large_volume_is_a_fair_and_repeatable_sample(network):
     assert one.psnr(network) == pytest.approx(everything.psnr(network), abs=0.3)
 
 
+def test_the_probe_finds_a_needle(network):
+    values = np.full((50, 50, 50), np.nan, np.float32)
+    values[31, 7, 2:4] = [1.0, 2.0]
+    assert np.isfinite(Probe(volume_of(values), CPU, 0).psnr(network))
+
+
 def test_rounding_is_what_a_file_does(network):
     smaller = rounded(network)
     assert torch.equal(smaller.grids, network.grids.half().float())
