@@ -52,6 +52,8 @@ _CHECKPOINT_BYTES = 12
 _PARTS = 1_000_000
 # A larger network is not begun when less than this part of the time for the one before is left.
 _LEAST_TIME = 0.25
+# With a target, the part of the time that the first network gets if it may grow: larger ones need more.
+_FIRST_SHARE = 1 / 3
 
 Say = Callable[[str], object]
 
@@ -122,10 +124,15 @@ class Fit:
         self._network = network
         self._parameters = network.parameter_count()
         steps, seconds = self._settings.recipe.steps, self._settings.time_budget
-        self._budget = Budget(
-            0 if self._constant else steps, None if seconds is None else seconds - self._progress.network_seconds
-        )
+        if seconds is not None:
+            seconds -= self._progress.network_seconds
+            if self._progress.networks == 1 and self._may_grow():
+                seconds *= _FIRST_SHARE
+        self._budget = Budget(0 if self._constant else steps, seconds)
         self._optimiser = optimiser or make_optimiser(network, steps or 0, self._settings.recipe)
+
+    def _may_grow(self) -> bool:
+        return self._seeker is not None and not isinstance(self._larger_network(0.0), str)
 
     def _resume(self) -> None:
         try:
@@ -257,7 +264,7 @@ class Fit:
             self._seeker.missed(step, psnr)
             self._note(step, self._progress.points)
             return True
-        config = self._larger_network(self._target - psnr)
+        config = "the time is up" if self._time_is_up() else self._larger_network(self._target - psnr)
         if isinstance(config, str):
             self._options.say(f"{psnr:.2f} dB after {step} steps, and {config}")
             return False
@@ -277,13 +284,14 @@ class Fit:
         self._save()
         return True
 
+    def _time_is_up(self) -> bool:
+        """Whether too little time is left for a larger network."""
+        budget, now = self._settings.time_budget, self._clock.training_seconds()
+        return budget is not None and budget - now < _LEAST_TIME * (now - self._progress.network_seconds)
+
     def _larger_network(self, missing_db: float) -> AMGSRNConfig | str:
         """A larger network that may make up for what is missing, or why there is none."""
-        settings, now = self._settings, self._clock.training_seconds()
-        if settings.time_budget is not None:
-            taken = now - self._progress.network_seconds
-            if settings.time_budget - now < _LEAST_TIME * taken:
-                return "the time is up"
+        settings = self._settings
         limit, reason = self._volume.source.bytes - 1, "a larger network would be no smaller than the volume"
         if settings.target_size is not None and settings.target_size < limit:
             limit, reason = settings.target_size, "a larger network would not fit into --target-size"

@@ -201,6 +201,14 @@ def test_a_target_that_is_out_of_reach(tmp_path, volume, limits, says):
     assert output.stat().st_size <= limits.get("target_size", 10**9)
 
 
+def test_with_a_target_the_first_network_leaves_time_for_a_larger_one(tmp_path, volume, slow_clock):
+    goals = {"target_psnr": 100.0, "time_budget": 4.0, "batch": 200}
+    for name, more, networks in (("a", {}, 2), ("b", {"target_size": 170_000}, 1)):
+        training = fit_volume(volume, tmp_path / f"{name}.amgsrn", FitSettings.of(**goals, **more), options()).training
+        assert training["networks"] == networks
+        assert 4.0 <= training["training_seconds"] < 4.5
+
+
 def test_the_best_model_is_kept(tmp_path, volume, monkeypatch):
     """A larger network that turns out worse, here because it is ruined, is not what is written."""
     from trainer import fitting
