@@ -122,7 +122,7 @@ class AMGSRN(nn.Module):
 
     def learned(self) -> kernels.Learned:
         """The parameters as a fit wants them, see `kernels.fit_state`."""
-        placement = list(self.placement.parameters())
+        placement: list[torch.Tensor] = list(self.placement.parameters())
         return kernels.Learned(self.placement.kind, placement, self.transforms, self.grids, *self.mlp_parameters())
 
     def parameter_count(self) -> int:

@@ -28,8 +28,6 @@ struct MlpLayout
   int stride[AMGSRN_MAX_LAYERS];                       // inputs, padded to whole vectors
   AlignedFloats transposed_weights[AMGSRN_MAX_LAYERS]; // [inputs][outputs]
   int widest;
-  int fast;
-  Bf16Weights bf16_weights;
   bool bf16; // whether the gradients are computed in bfloat16, with what follows
   Bf16Matrix bf16_transposed_weights[AMGSRN_MAX_LAYERS]; // [inputs][outputs]
 };
@@ -125,19 +123,8 @@ void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float
     {
       break; // the slopes are given: the values are not needed
     }
-#if AMGSRN_TARGET_HAS_BF16
-    if (layout.fast > 1)
-    {
-      PackBlock(scratch.inputs[layer], layout.inputs[layer], scratch.pairs[0]);
-      Bf16Linear(layout.bf16_weights.weights[layer], layout.bf16_weights.biases[layer].get(),
-        scratch.pairs[0], last ? dy : scratch.inputs[layer + 1], !last);
-    }
-    else
-#endif
-    {
-      Linear(net.weights[layer], net.biases[layer], net.outputs[layer], layout.inputs[layer],
-        scratch.inputs[layer], last ? dy : scratch.inputs[layer + 1], !last);
-    }
+    Linear(net.weights[layer], net.biases[layer], net.outputs[layer], layout.inputs[layer],
+      scratch.inputs[layer], last ? dy : scratch.inputs[layer + 1], !last);
   }
   LossSlopes(loss, first, available, net.outputs[net.layers - 1], dy, scratch.squared_error);
   for (int layer = net.layers - 1; layer >= 0; --layer)
@@ -154,7 +141,7 @@ void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float
       Bf16WeightGradient(
         dy, rows, scratch.inputs[layer], inputs, layout.stride[layer], scratch.weights[layer], scratch.pairs);
       PackBlock(dy, rows, scratch.pairs[0]);
-      Bf16Linear(layout.bf16_transposed_weights[layer], nullptr, scratch.pairs[0], target, false);
+      Bf16Linear(layout.bf16_transposed_weights[layer], nullptr, scratch.pairs[0], target);
     }
     else
 #endif
@@ -218,11 +205,8 @@ constexpr int kRowPadding = 16;
 // Blocks per thread at which starting one pays.
 constexpr std::int64_t kBlocksPerThread = 16;
 
-bool MakeLayout(const amgsrn_network& net, const int fast, MlpLayout& layout)
+bool MakeLayout(const amgsrn_network& net, const bool fast, MlpLayout& layout)
 {
-  layout.fast = fast;
-  if (fast > 1)
-    MakeBf16Weights(net, layout.bf16_weights);
   layout.bf16 = fast && HasBf16() && HWY_DYNAMIC_DISPATCH(GradientHasBf16)();
   int inputs = net.grids * net.channels;
   layout.widest = inputs;
@@ -323,7 +307,7 @@ void AddMlpGradients(const amgsrn_network& net, const MlpLayout& layout, const M
 }
 
 bool AddGradients(const amgsrn_network& net, const float* points, const std::int64_t count, const Loss& loss,
-  const amgsrn_gradients& gradients, const int fast, const int threads, double& squared_error)
+  const amgsrn_gradients& gradients, const bool fast, const int threads, double& squared_error)
 {
   const std::int64_t largest_chunk = std::min(kChunk, (count + kBlock - 1) / kBlock * kBlock);
   const std::size_t features_per_block = static_cast<std::size_t>(net.grids) * net.channels * kBlock;

@@ -14,7 +14,6 @@
 
 #include <hwy/highway.h>
 
-#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -121,11 +120,10 @@ AMGSRN_BF16_FUNCTION inline void Bf16Hidden(
   }
 }
 
-// A layer's outputs as floats: x [pairs][kBlock] -> W x + b [rows][kBlock], optionally max(.., 0).
+// A layer without ReLU, as floats: x [pairs][kBlock] -> W x + b [rows][kBlock].
 AMGSRN_BF16_FUNCTION inline void Bf16Linear(
-  const Bf16Matrix& weights, const float* bias, const std::uint32_t* x, float* y, const bool relu)
+  const Bf16Matrix& weights, const float* bias, const std::uint32_t* x, float* y)
 {
-  const __m512 lowest = _mm512_set1_ps(relu ? 0.0f : -std::numeric_limits<float>::infinity());
   int row = 0;
   for (; row + 4 <= weights.rows; row += 4)
   {
@@ -135,7 +133,7 @@ AMGSRN_BF16_FUNCTION inline void Bf16Linear(
     {
       for (int v = 0; v < 4; ++v)
       {
-        _mm512_store_ps(y + (row + r) * kBlock + 16 * v, _mm512_max_ps(sum[r][v], lowest));
+        _mm512_store_ps(y + (row + r) * kBlock + 16 * v, sum[r][v]);
       }
     }
   }
@@ -145,7 +143,7 @@ AMGSRN_BF16_FUNCTION inline void Bf16Linear(
     LayerRows<1>(weights, bias, row, x, sum);
     for (int v = 0; v < 4; ++v)
     {
-      _mm512_store_ps(y + row * kBlock + 16 * v, _mm512_max_ps(sum[0][v], lowest));
+      _mm512_store_ps(y + row * kBlock + 16 * v, sum[0][v]);
     }
   }
 }
@@ -162,7 +160,7 @@ AMGSRN_BF16_FUNCTION inline void Bf16Mlp(const Bf16Weights& layers, const float*
     std::swap(x, y);
   }
   const int last = layers.count - 1;
-  Bf16Linear(layers.weights[last], layers.biases[last].get(), x, values, false);
+  Bf16Linear(layers.weights[last], layers.biases[last].get(), x, values);
 }
 
 // [rows][kBlock] floats -> pairs of neighbouring points, [rows][kBlock / 2].
