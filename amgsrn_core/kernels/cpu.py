@@ -157,9 +157,9 @@ class Evaluator:
         self._library = library
         self._layout = _Layout(transforms, grids, weights, biases or ())
 
-    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+    def __call__(self, points: torch.Tensor, fast: bool = False) -> torch.Tensor:
         """(n, 3) float32 on the CPU -> (n, outputs) in units of the value range."""
-        return self._layout.infer(self._library, points)
+        return self._layout.infer(self._library, points, fast)
 
     def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, 3) -> values (n, outputs) and gradients (n, outputs, 3), see `reference.value_and_gradient`."""

@@ -28,8 +28,9 @@ _CHOICES = ("auto", "reference", "cpu")
 class Evaluator(Protocol):
     """A network ready for inference, in bounded memory."""
 
-    def __call__(self, points: torch.Tensor) -> torch.Tensor:
-        """Values (n, outputs) at float32 points (n, 3), in units of the value range."""
+    def __call__(self, points: torch.Tensor, fast: bool = False) -> torch.Tensor:
+        """Values (n, outputs) at float32 points (n, 3), in units of the value range. `fast` allows the MLP to work in
+        half precision where that saves time: right to some thousandths of the range, enough for pictures."""
 
     def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The values, and their gradients (n, outputs, 3) per unit of x, y, z."""
@@ -170,7 +171,8 @@ class _ReferenceEvaluator:
         self._network = (transforms, grids, weights, biases)
 
     @torch.inference_mode()
-    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+    def __call__(self, points: torch.Tensor, fast: bool = False) -> torch.Tensor:
+        del fast  # there is nothing to be saved
         parts = [reference.forward(batch, *self._network) for batch in points.split(_REFERENCE_BATCH)]
         return torch.cat(parts)
 

@@ -149,8 +149,15 @@ class AMGSRNField(Field):
 
     @torch.inference_mode()
     def sample(self, points: torch.Tensor) -> torch.Tensor:
+        return self._in_data_units(self._evaluate(points))
+
+    @torch.inference_mode()
+    def sample_for_display(self, points: torch.Tensor) -> torch.Tensor:
+        return self._in_data_units(self._evaluate(points, fast=True))
+
+    def _in_data_units(self, values: torch.Tensor) -> torch.Tensor:
         low, high = self.array.value_range
-        return self._evaluate(points).mul_(high - low).add_(low)
+        return values.mul_(high - low).add_(low)
 
     @torch.inference_mode()
     def sample_with_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

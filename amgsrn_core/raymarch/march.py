@@ -54,7 +54,7 @@ def march(
         middle = begin.flatten()[inside].addcmul_(length, length.new_tensor(0.5))
         owner = active[torch.div(inside, segments, rounding_mode="floor")]
         points = torch.addcmul(rays.origin[owner], rays.direction[owner], middle.unsqueeze(1))
-        values = field.sample(field.domain.box_to_normalized(points))[:, 0]
+        values = field.sample_for_display(field.domain.box_to_normalized(points))[:, 0]
         samples = transfer_function.lookup(values)
         samples[:, 3] = 1.0 - (1.0 - samples[:, 3]).clamp_(0.0, 1.0) ** (length / unit_distance)
 

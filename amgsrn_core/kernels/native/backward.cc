@@ -141,7 +141,7 @@ void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float
       Bf16WeightGradient(
         dy, rows, scratch.inputs[layer], inputs, layout.stride[layer], scratch.weights[layer], scratch.pairs);
       PackBlock(dy, rows, scratch.pairs[0]);
-      Bf16Linear(layout.bf16_transposed_weights[layer], nullptr, scratch.pairs[0], target);
+      Bf16Linear<false>(layout.bf16_transposed_weights[layer], nullptr, scratch.pairs[0], target);
     }
     else
 #endif

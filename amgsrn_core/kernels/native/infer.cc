@@ -21,12 +21,12 @@ namespace amgsrn
 namespace HWY_NAMESPACE
 {
 
-// The MLP in float32: features [inputs][kBlock] in `x` -> values [outputs][kBlock]; returns where they are,
-// `x` or `y`.
-HWY_INLINE const float* FloatMlp(const amgsrn_network& net, float* x, float* y)
+// The MLP's layers from `first` on: their inputs [..][kBlock] in `x` -> values [outputs][kBlock]; returns
+// where those are, `x` or `y`.
+HWY_INLINE const float* FloatLayers(const amgsrn_network& net, const int first, float* x, float* y)
 {
-  int inputs = net.grids * net.channels;
-  for (int layer = 0; layer < net.layers; ++layer)
+  int inputs = first == 0 ? net.grids * net.channels : net.outputs[first - 1];
+  for (int layer = first; layer < net.layers; ++layer)
   {
     Linear(net.weights[layer], net.biases[layer], net.outputs[layer], inputs, x, y, layer + 1 < net.layers);
     inputs = net.outputs[layer];
@@ -49,18 +49,16 @@ void InferBlocks(const amgsrn_network& net, [[maybe_unused]] const Bf16Weights* 
     const int available = static_cast<int>(std::min<std::int64_t>(kBlock, count - start));
     LoadPoints(points + 3 * start, available, block);
     Encode(net, block, scratch[0]);
-    const float* results = scratch[0];
+    int first_float_layer = 0;
 #if AMGSRN_TARGET_HAS_BF16
     if (bf16)
     {
-      Bf16Mlp(*bf16, scratch[0], net.grids * net.channels, reinterpret_cast<std::uint32_t*>(scratch[1]),
-        reinterpret_cast<std::uint32_t*>(scratch[2]), scratch[0]);
+      Bf16HiddenLayers(net, *bf16, scratch[0], reinterpret_cast<std::uint32_t*>(scratch[1]),
+        reinterpret_cast<std::uint32_t*>(scratch[2]));
+      first_float_layer = net.layers - 1;
     }
-    else
 #endif
-    {
-      results = FloatMlp(net, scratch[0], scratch[1]);
-    }
+    const float* results = FloatLayers(net, first_float_layer, scratch[0], scratch[1]);
     for (int p = 0; p < available; ++p)
     {
       for (int o = 0; o < outputs; ++o)
@@ -135,7 +133,7 @@ extern "C" int32_t amgsrn_infer(const amgsrn_network* network, const float* poin
     std::max(network->grids * network->channels,
       *std::max_element(network->outputs, network->outputs + network->layers));
   Bf16Weights bf16;
-  const bool use_bf16 = fast && CanUseBf16();
+  const bool use_bf16 = fast && network->layers > 2 && CanUseBf16();
   if (use_bf16 && !MakeBf16Weights(*network, bf16))
   {
     return 1;

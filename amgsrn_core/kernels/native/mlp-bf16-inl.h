@@ -120,10 +120,13 @@ AMGSRN_BF16_FUNCTION inline void Bf16Hidden(
   }
 }
 
-// A layer without ReLU, as floats: x [pairs][kBlock] -> W x + b [rows][kBlock].
+// A layer's outputs as floats: x [pairs][kBlock] -> W x + b [rows][kBlock], or max(W x + b, 0).
+template <bool kRelu>
 AMGSRN_BF16_FUNCTION inline void Bf16Linear(
   const Bf16Matrix& weights, const float* bias, const std::uint32_t* x, float* y)
 {
+  const auto store = [](float* to, const __m512 sum)
+  { _mm512_store_ps(to, kRelu ? _mm512_max_ps(sum, _mm512_setzero_ps()) : sum); };
   int row = 0;
   for (; row + 4 <= weights.rows; row += 4)
   {
@@ -133,7 +136,7 @@ AMGSRN_BF16_FUNCTION inline void Bf16Linear(
     {
       for (int v = 0; v < 4; ++v)
       {
-        _mm512_store_ps(y + (row + r) * kBlock + 16 * v, sum[r][v]);
+        store(y + (row + r) * kBlock + 16 * v, sum[r][v]);
       }
     }
   }
@@ -143,24 +146,72 @@ AMGSRN_BF16_FUNCTION inline void Bf16Linear(
     LayerRows<1>(weights, bias, row, x, sum);
     for (int v = 0; v < 4; ++v)
     {
-      _mm512_store_ps(y + row * kBlock + 16 * v, sum[0][v]);
+      store(y + row * kBlock + 16 * v, sum[0][v]);
     }
   }
 }
 
-// All layers: features [inputs][kBlock] floats -> values [outputs][kBlock]. `x` and `y` are scratch for the
-// packed activations of the widest layer.
-AMGSRN_BF16_FUNCTION inline void Bf16Mlp(const Bf16Weights& layers, const float* features, const int inputs,
-  std::uint32_t* x, std::uint32_t* y, float* values)
+// A hidden layer in float32 with a packed result: x [inputs][kBlock] floats -> max(W x + b, 0) [padded rows /
+// 2][kBlock].
+HWY_INLINE void FloatHidden(const float* weights, const float* bias, const int outputs, const int inputs,
+  const float* x, std::uint32_t* y)
 {
-  PackBlock(features, inputs, x);
-  for (int layer = 0; layer + 1 < layers.count; ++layer)
+  const __m512 zero = _mm512_setzero_ps();
+  for (int row = 0; row < outputs; row += 4)
+  {
+    __m512 sum[4][4];
+    const float* rows[4];
+    for (int r = 0; r < 4; ++r)
+    {
+      const int existing = row + r < outputs ? row + r : 0; // any, of the padding
+      rows[r] = weights + static_cast<std::size_t>(existing) * inputs;
+      for (int v = 0; v < 4; ++v)
+      {
+        sum[r][v] = _mm512_set1_ps(bias ? bias[existing] : 0.0f);
+      }
+    }
+    for (int k = 0; k < inputs; ++k)
+    {
+      __m512 in[4];
+      for (int v = 0; v < 4; ++v)
+      {
+        in[v] = _mm512_load_ps(x + k * kBlock + 16 * v);
+      }
+      for (int r = 0; r < 4; ++r)
+      {
+        const __m512 weight = _mm512_set1_ps(rows[r][k]);
+        for (int v = 0; v < 4; ++v)
+        {
+          sum[r][v] = _mm512_fmadd_ps(weight, in[v], sum[r][v]);
+        }
+      }
+    }
+    for (int r = 0; r < 4; r += 2)
+    {
+      for (int v = 0; v < 4; ++v)
+      {
+        const __m512 second = row + r + 1 < outputs ? _mm512_max_ps(sum[r + 1][v], zero) : zero;
+        const __m512i packed = PackRows(_mm512_max_ps(sum[r][v], zero), second);
+        _mm512_store_si512(y + (row + r) / 2 * kBlock + 16 * v, packed);
+      }
+    }
+  }
+}
+
+// All layers but the last: features [inputs][kBlock] -> its inputs, in place of the features. `x` and `y` are
+// scratch for the packed activations of the widest layer. The first layer, which is narrow, and the last stay
+// float32: most of the rounding error would come from the features.
+AMGSRN_BF16_FUNCTION inline void Bf16HiddenLayers(
+  const amgsrn_network& net, const Bf16Weights& layers, float* features, std::uint32_t* x, std::uint32_t* y)
+{
+  const int last_hidden = net.layers - 2;
+  FloatHidden(net.weights[0], net.biases[0], net.outputs[0], net.grids * net.channels, features, x);
+  for (int layer = 1; layer < last_hidden; ++layer)
   {
     Bf16Hidden(layers.weights[layer], layers.biases[layer].get(), x, y);
     std::swap(x, y);
   }
-  const int last = layers.count - 1;
-  Bf16Linear(layers.weights[last], layers.biases[last].get(), x, values);
+  Bf16Linear<true>(layers.weights[last_hidden], layers.biases[last_hidden].get(), x, features);
 }
 
 // [rows][kBlock] floats -> pairs of neighbouring points, [rows][kBlock / 2].
