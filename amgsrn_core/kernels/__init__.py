@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The hot loops as one table of functions; back ends are interchangeable and have the signatures of `reference`."""
 
-from .dispatch import Evaluator, chosen_backend, evaluator, forward, mean_squared_error
-from .reference import density, encode, mlp, to_local
+from .dispatch import Evaluator, chosen_backend, density, evaluator, forward, mean_squared_error
+from .reference import encode, mlp, to_local
 
 __all__ = [
     "Evaluator",
