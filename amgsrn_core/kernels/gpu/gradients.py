@@ -43,24 +43,27 @@ class SmallGradients:
     """Gradients of the small parameters; None for those that are not wanted."""
 
     transforms: torch.Tensor | None
-    weights: list[torch.Tensor] | None
-    biases: list[torch.Tensor] | None
+    weights: list[torch.Tensor | None]
+    biases: list[torch.Tensor | None]
 
     @classmethod
     def parts_of(cls, small: torch.Tensor, shapes: Shapes, wanted: Wanted) -> SmallGradients:
         """Views of the tensor that `zeros` made."""
         start = 0
 
-        def take(shape: torch.Size) -> torch.Tensor:
+        def take(shape: torch.Size, wanted: bool) -> torch.Tensor | None:
             nonlocal start
+            if not wanted:
+                return None
             part = small[start : start + shape.numel()].view(shape)
             start += _aligned(shape)
             return part
 
-        transforms = take(shapes.transforms) if wanted.transforms else None
-        if not wanted.mlp:
-            return cls(transforms, None, None)
-        return cls(transforms, [take(s) for s in shapes.weights], [take(s) for s in shapes.biases])
+        return cls(
+            take(shapes.transforms, wanted.transforms),
+            [take(s, wanted.mlp) for s in shapes.weights],
+            [take(s, wanted.mlp) for s in shapes.biases],
+        )
 
 
 def zeros(

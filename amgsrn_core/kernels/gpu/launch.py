@@ -147,8 +147,8 @@ def run_backward(
         dpoints=dpoints,
         dtransforms=points if parts.transforms is None else parts.transforms,
         dfeatures=dfeatures,
-        **_numbered("dweight", parts.weights or (), points),
-        **_numbered("dbias", parts.biases or (), points),
+        **_numbered("dweight", parts.weights, points),
+        **_numbered("dbias", parts.biases, points),
         SLOPES=slope_precision(precision),
         SQUARED_ERROR=loss is not None,
         POINTS=wanted.points,
@@ -238,10 +238,10 @@ def _network(
     return arguments, tiles
 
 
-def _numbered(name: str, tensors: Sequence[torch.Tensor], nothing: torch.Tensor) -> dict[str, torch.Tensor]:
+def _numbered(name: str, tensors: Sequence[torch.Tensor | None], nothing: torch.Tensor) -> dict[str, torch.Tensor]:
     """Arguments name1, name2, ... of as many layers as there can be; `nothing` stands for a pointer that is not used."""
-    filled = [*tensors, *[nothing] * (MAX_LAYERS - len(tensors))]
-    return {f"{name}{i + 1}": tensor for i, tensor in enumerate(filled)}
+    filled = [*tensors, *[None] * (MAX_LAYERS - len(tensors))]
+    return {f"{name}{i + 1}": nothing if tensor is None else tensor for i, tensor in enumerate(filled)}
 
 
 def _launch(kernel: Any, points: torch.Tensor, block: int, **arguments: Any) -> None:

@@ -45,6 +45,18 @@ class Evaluator:
         """(n, 3) float32 on the network's device -> (n, outputs) in units of the value range."""
         return _forward(points, *self._network, self._precision)
 
+    @torch.inference_mode()
+    def value_and_gradient(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The values (n, outputs), and their derivatives (n, outputs, 3) per unit of x, y, z."""
+        values = self(points)
+        gradients = values.new_empty(*values.shape, 3)
+        for output in range(values.shape[1]):
+            slopes = torch.zeros_like(values)
+            slopes[:, output] = 1.0
+            wanted = list(astuple(Wanted(points=True, transforms=False, features=False, mlp=False)))
+            gradients[:, output] = _backward(slopes, points, *self._network, self._precision, wanted)[0]
+        return values, gradients
+
 
 def forward(
     points: Tensor,
