@@ -5,9 +5,10 @@ A program works on a block of points and keeps everything about them on the chip
 to memory, forward or backward. Tiles have points along their last axis, so that the threads of a warp look at
 neighbouring points of the same grid.
 
-    availability.py   whether Triton works here; the only module that may be imported without Triton
+    availability.py   whether Triton works here; may be imported without Triton, as the others may not
     interpolation.py  points into grids, features out of them          mlp.py      products with the MLP's layers
     forward.py        the kernel of the whole network                  backward.py its gradients, and the fused loss
     density.py        the feature density and its gradient             launch.py   tensors to arguments of the kernels
+    gradients.py      memory for gradients
     ops.py            what PyTorch sees: custom operators `amgsrn::*`, with the signatures of `reference`
 """

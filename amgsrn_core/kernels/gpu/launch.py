@@ -85,7 +85,7 @@ class Tiles:
         """For layers of these widths, the outputs last.
 
         The largest tiles with which compilers keep (nearly) everything in registers, in all precisions, and which need
-        less shared memory than any GPU has: measured with ptxas for compute capabilities 8.0 and 9.0, and for gfx942.
+        at most 65 KiB of shared memory: measured with ptxas for compute capabilities 8.0 and 9.0, and for gfx942.
         """
         pads = [max(16, triton.next_power_of_2(w)) for w in widths]
         pad1, pad3 = pads[0], pads[2] if len(pads) > 2 else 16
