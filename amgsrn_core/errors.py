@@ -30,10 +30,10 @@ class DeviceUnavailable(AmgsrnError):
 
 
 class KernelsUnavailable(AmgsrnError):
-    """The environment variable AMGSRN_KERNELS asks for a back end that cannot be used."""
+    """An environment variable asks for a back end, or an instruction set, that cannot be used."""
 
-    def __init__(self, wanted: str, reason: str) -> None:
-        super().__init__(f"AMGSRN_KERNELS={wanted} cannot be used: {reason}")
+    def __init__(self, wanted: str, reason: str, variable: str = "AMGSRN_KERNELS") -> None:
+        super().__init__(f"{variable}={wanted} cannot be used: {reason}")
 
 
 class NotEnoughMemory(AmgsrnError):

@@ -64,3 +64,26 @@ class Field(ABC):
         Returns:
             float32 (n, components) in data units; no gradient is recorded.
         """
+
+    def sample_with_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values at points and how they change from there, for shading.
+
+        Unless a subclass knows better, gradients are central differences over one voxel of the domain, at its faces
+        one-sided ones over half a voxel.
+
+        Args:
+            points: as for `sample`.
+
+        Returns:
+            Values float32 (n, components) in data units, and gradients float32 (n, components, 3) in data units per
+            unit of normalized x, y, z; no gradient is recorded.
+        """
+        centre = points.clamp(-1.0, 1.0)
+        gradients = []
+        for axis, nodes in enumerate(self.domain.dimensions):
+            lower, upper = centre.clone(), centre.clone()
+            lower[:, axis] = (lower[:, axis] - 1.0 / (nodes - 1)).clamp_min(-1.0)
+            upper[:, axis] = (upper[:, axis] + 1.0 / (nodes - 1)).clamp_max(1.0)
+            distance = (upper[:, axis] - lower[:, axis]).unsqueeze(1)
+            gradients.append((self.sample(upper) - self.sample(lower)) / distance)
+        return self.sample(points), torch.stack(gradients, dim=2)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checkpoints of a fit: model files that also hold the optimiser's state, so that they can be looked at while a fit
-runs.
+runs. They hold float32, whatever the model will be stored as.
 
 `OUT.amgsrn.checkpoint` is written to a temporary name, made durable and renamed: there is always a whole one. It
 belongs to one volume and one set of settings, and is refused for others.
@@ -8,7 +8,7 @@ belongs to one volume and one set of settings, and is refused for others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ import torch
 
 from amgsrn_core import ArrayInfo, Domain
 from amgsrn_core.errors import ModelFileDamaged, ModelFileError
+from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from amgsrn_core.storage.model_file import ModelHeader, read_header, read_tensors, write_model
 
+from .candidate import Candidate
 from .errors import CheckpointMismatch
+from .metrics import Metrics
 from .optimisers import Optimiser
+from .precision import Stored
 from .settings import difference
 
 _SUFFIX = ".checkpoint"
@@ -39,14 +43,23 @@ class Progress:
         step: number of steps done.
         points: number of points learned from.
         seconds, cpu_seconds: spent so far.
+        training_seconds: of them, since the first step of all; what a time budget limits.
         placement: how the grids were placed, JSON-ready; empty before.
+        networks: how many networks, each larger than the one before, have been trained.
+        network_step, network_seconds: steps and training seconds when the present one began.
+        seeker: state of the `TargetSeeker`; empty without a target.
     """
 
     step: int = 0
     points: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    training_seconds: float = 0.0
     placement: dict[str, Any] = field(default_factory=dict)
+    networks: int = 1
+    network_step: int = 0
+    network_seconds: float = 0.0
+    seeker: dict[str, Any] = field(default_factory=dict)
 
 
 class Checkpoint:
@@ -64,42 +77,58 @@ class Checkpoint:
         self._domain = domain
         self._array = array
 
-    def save(self, optimiser: Optimiser, progress: Progress) -> None:
+    def save(self, optimiser: Optimiser, progress: Progress, best: Candidate | None = None) -> None:
         """Write the state, in place of an older one.
+
+        Args:
+            optimiser: with its network.
+            progress: how far the fit is.
+            best: the best model measured so far, if one is to be kept.
 
         Raises:
             ModelNotWritable: no space, say; the older one is untouched.
         """
         network = optimiser.network
-        tensors = dict(network.state_dict())
+        tensors: dict[str, torch.Tensor] = dict(network.state_dict())
         tensors.update({_moment(name, moment): tensor for name, moment, tensor in optimiser.moments()})
         for name, series in optimiser.series().items():
             tensors[_series(name)] = torch.from_numpy(series).to(torch.float32)
-        state = {"identity": self._identity, "progress": vars(progress), "counters": optimiser.counters()}
+        state = {"identity": self._identity, "progress": vars(progress), "counters": optimiser.counters(), "best": None}
+        if best is not None:
+            tensors.update({_best(name): tensor for name, tensor in best.stored.network.state_dict().items()})
+            state["best"] = {
+                "config": best.stored.network.config.to_dict(),
+                "half": best.stored.half,
+                "half_costs_db": best.stored.half_costs_db,
+                "metrics": asdict(best.metrics),
+            }
         config = network.config.to_dict()
         write_model(self.path, ModelHeader(config, self._domain, self._array, {_KEY: state}), tensors)
 
-    def identity_of_file(self) -> dict[str, Any] | None:
-        """Which fit the existing file belongs to; None if there is none.
-
-        Raises:
-            ModelFileError: the file is damaged.
-        """
-        if not self.path.exists():
-            return None
-        return self._state()["identity"]
-
-    def load(self, optimiser: Optimiser) -> Progress:
-        """Continue from the file: set parameters, moments and schedules.
+    def config(self) -> AMGSRNConfig | None:
+        """The network that the file holds; None if there is no file.
 
         Raises:
             CheckpointMismatch: it is another fit's.
             ModelFileError: it is damaged.
         """
-        state = self._state()
-        reason = difference(state["identity"], self._identity)
+        if not self.path.exists():
+            return None
+        reason = difference(self._state()["identity"], self._identity)
         if reason:
             raise CheckpointMismatch(self.path, reason)
+        try:
+            return AMGSRNConfig.from_dict(read_header(self.path).architecture)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileDamaged(self.path, f"unreadable architecture: {error!r}") from error
+
+    def load(self, optimiser: Optimiser) -> Progress:
+        """Continue from the file: set parameters, moments and schedules of an optimiser of the network it holds.
+
+        Raises:
+            ModelFileError: it is damaged.
+        """
+        state = self._state()
         mine: dict[str, torch.Tensor] = dict(optimiser.network.named_parameters())
         mine.update({_moment(name, moment): tensor for name, moment, tensor in optimiser.moments()})
         expected = {name: tuple(tensor.shape) for name, tensor in mine.items()}
@@ -115,6 +144,25 @@ class Checkpoint:
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileDamaged(self.path, f"unreadable state: {error!r}") from error
 
+    def load_best(self, device: torch.device) -> Candidate | None:
+        """The best model measured so far, if the file holds one.
+
+        Raises:
+            ModelFileError: it is damaged.
+        """
+        best = self._state()["best"]
+        if best is None:
+            return None
+        try:
+            network = AMGSRN(AMGSRNConfig.from_dict(best["config"]))
+            half, cost, metrics = bool(best["half"]), best["half_costs_db"], Metrics(**best["metrics"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileDamaged(self.path, f"unreadable state: {error!r}") from error
+        shapes = {_best(name): tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        tensors = read_tensors(self.path, shapes, torch.device("cpu"))
+        network.load_state_dict({name: tensors[_best(name)] for name in network.state_dict()})
+        return Candidate(Stored(network.to(device), half, cost), metrics)
+
     def delete(self) -> None:
         """Remove the file, if there is one."""
         self.path.unlink(missing_ok=True)
@@ -122,7 +170,8 @@ class Checkpoint:
     def _state(self) -> dict[str, Any]:
         try:
             state = read_header(self.path).training[_KEY]
-            return {"identity": dict(state["identity"]), "progress": state["progress"], "counters": state["counters"]}
+            keys = ("progress", "counters", "best")
+            return {"identity": dict(state["identity"]), **{key: state[key] for key in keys}}
         except ModelFileError as error:
             raise ModelFileDamaged(self.path, f"{error}; or delete it, or start afresh with --overwrite") from error
         except (KeyError, TypeError) as error:
@@ -135,3 +184,7 @@ def _moment(parameter: str, moment: str) -> str:
 
 def _series(name: str) -> str:
     return f"series.{name}"
+
+
+def _best(name: str) -> str:
+    return f"best.{name}"

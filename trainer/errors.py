@@ -143,6 +143,13 @@ class InvalidOption(AmgsrnError):
     """An option has a value that makes no sense."""
 
 
+class TargetSizeTooSmall(InvalidOption):
+    """No network fits into so few bytes."""
+
+    def __init__(self, wanted: int, least: int) -> None:
+        super().__init__(f"--target-size {wanted} is too small: the least for this volume is {least} bytes")
+
+
 class FitDiverged(AmgsrnError):
     """The loss is not a number any more."""
 

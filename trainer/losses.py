@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is minimised: the squared error of values, and the paper's feature-density loss, which moves grids to where
-the error is."""
+"""What is minimised: the squared error of values; the paper's feature-density loss, which moves grids to where the
+error is; and what AMGSRN++ adds to keep features smooth and small."""
 
 from __future__ import annotations
 
 import torch
+
+from amgsrn_core import kernels
 
 _TINY = 1e-16
 
@@ -41,3 +43,31 @@ def density_loss(density: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
     target = torch.exp(log_share.detach() * (errors.mean() / (errors + _TINY)))
     log_target = torch.log(target / target.sum() + _TINY)
     return (log_target.exp() * (log_target - log_share)).mean()
+
+
+def plus_density(points: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
+    """Feature density as AMGSRN++ has it: sum over grids of |det| exp(-sum_axis t^20), t the point in the grid.
+
+    `kernels.density` is the paper's, with half the exponent and a constant factor.
+
+    Args:
+        points: (n, 3).
+        transforms: (m, 4, 4).
+
+    Returns:
+        (n,).
+    """
+    local = kernels.to_local(points, transforms)
+    volume = torch.linalg.det(transforms[:, :3, :3]).abs()
+    return (volume.unsqueeze(1) * torch.exp(-local.pow(20).sum(dim=2))).sum(dim=0)
+
+
+def total_variation(grids: torch.Tensor) -> torch.Tensor:
+    """Mean squared differences of features (m, c, d, h, w) between neighbours along x, y and z, and between the same
+    nodes of successive grids; the four means are added. A scalar.
+
+    Source: the authors' code of AMGSRN++.
+    """
+    along = [torch.diff(grids, dim=axis) for axis in (4, 3, 2, 0)]
+    # Of a single grid there are no successive ones, and a mean of nothing is not a number.
+    return sum((d.square().mean() for d in along if d.numel()), torch.zeros((), device=grids.device))

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from amgsrn_core.models import AMGSRNConfig
 
+# Of every preset, and of networks made to fit a size.
+GRIDS = 16
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -33,8 +36,8 @@ class Preset:
 
 
 _ALL = (
-    Preset("small", "16 grids x 1 x 16^3, 71 thousand parameters, 0.3 MB: seconds to fit", 16, 1, 16),
-    Preset("medium", "16 grids x 2 x 32^3, 1.1 million parameters, 4 MB", 16, 2, 32),
-    Preset("large", "16 grids x 4 x 64^3, 17 million parameters, 67 MB: for big volumes, best on a GPU", 16, 4, 64),
+    Preset("small", "16 grids x 1 x 16^3, 71 thousand parameters, 0.16 MB: seconds to fit", GRIDS, 1, 16),
+    Preset("medium", "16 grids x 2 x 32^3, 1.1 million parameters, 2 MB", GRIDS, 2, 32),
+    Preset("large", "16 grids x 4 x 64^3, 17 million parameters, 34 MB: for big volumes, best on a GPU", GRIDS, 4, 64),
 )
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}

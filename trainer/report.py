@@ -13,12 +13,15 @@ from amgsrn_core.storage.model_file import ModelHeader
 
 _LABELS = {
     "psnr_db": ("PSNR", "{:.2f} dB"),
+    "target_psnr_db": ("target", "{:.2f} dB"),
+    "target_reached": ("target reached", "{}"),
     "ssim": ("SSIM", "{:.4f}"),
     "rmse": ("RMSE", "{:.6g}"),
     "max_abs_error": ("largest error", "{:.6g}"),
     "bytes": ("file size", "{:,} bytes"),
     "compression_ratio": ("compression", "{:.1f} : 1"),
     "parameters": ("parameters", "{:,}"),
+    "precision": ("precision", "{}"),
     "steps": ("steps", "{:,}"),
     "seconds": ("wall time", "{:.1f} s"),
     "cpu_seconds": ("CPU time", "{:.1f} s"),
@@ -56,12 +59,18 @@ def describe_model(path: Path, header: ModelHeader, training: Mapping[str, Any])
     raw = training.get("source", {}).get("bytes", 4 * x * y * z)
     keys = (
         "psnr_db",
+        "target_psnr_db",
+        "target_reached",
         "ssim",
         "rmse",
         "max_abs_error",
         "parameters",
+        "precision",
+        "half_costs_db",
         "steps",
+        "networks",
         "seconds",
+        "training_seconds",
         "cpu_seconds",
         "points_per_second",
     )
@@ -70,4 +79,6 @@ def describe_model(path: Path, header: ModelHeader, training: Mapping[str, Any])
 
 
 def _shown(value: Any, form: str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "-" if value is None else form.format(value)

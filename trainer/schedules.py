@@ -12,9 +12,9 @@ import numpy as np
 from .recipes import PaperRecipe
 
 
-def cosine(step: int, steps: int) -> float:
-    """From 1 at step 0 to 0 at the end."""
-    return 0.5 * (1.0 + math.cos(math.pi * step / steps))
+def cosine(fraction: float) -> float:
+    """From 1 at the beginning (0) to 0 at the end (1)."""
+    return 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
 class History:

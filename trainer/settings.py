@@ -6,60 +6,97 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from amgsrn_core.models import AMGSRNConfig
-
 from .errors import InvalidOption
-from .presets import PRESETS
-from .recipes import RECIPES, Recipe
+from .recipes import RECIPES, DensityRecipe, PaperRecipe, Recipe
+
+PRECISIONS = ("auto", "half", "single")
+# float32 does not resolve more of a value range.
+_MOST_DB = 140.0
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What a fit is asked for; equal settings and equal volumes give equal models on one machine.
+    """What a fit is asked for; equal settings and equal volumes give equal models on one machine, unless time limits
+    them.
 
     Attributes:
-        preset: name of the network's size.
+        preset: name of the network's size; None where `target_size` decides about it.
         recipe: with its numbers.
         transform: form of the placement, 'matrix' or 'srt'.
         seed: of initialisation and samples.
         placement: how grids are placed before training, see `placement.METHODS`.
+        time_budget: seconds of training at most; the recipe's schedule is stretched or shortened to it.
+        target_psnr: dB at which a fit is good enough; the network grows until it is.
+        target_size: bytes of the model file at most.
+        precision: of the stored features: 'half', 'single', or 'auto' for half where that costs next to nothing.
     """
 
-    preset: str
+    preset: str | None
     recipe: Recipe
     transform: str = "matrix"
     seed: int = 0
     placement: str = "identity"
+    time_budget: float | None = None
+    target_psnr: float | None = None
+    target_size: int | None = None
+    precision: str = "auto"
 
     @classmethod
     def of(
         cls,
-        preset: str = "small",
+        preset: str | None = None,
         recipe: str = "fast",
         transform: str | None = None,
         steps: int | None = None,
         batch: int | None = None,
         seed: int = 0,
         placement: str | None = None,
+        time_budget: float | None = None,
+        target_psnr: float | None = None,
+        target_size: int | None = None,
+        precision: str = "auto",
     ) -> FitSettings:
-        """Settings from names; `transform`, `placement`, `steps` and `batch` replace the recipe's own.
+        """Settings from names; `transform`, `placement`, `steps` and `batch` replace the recipe's own, and the preset is
+        'small' where nothing else decides.
 
         Raises:
-            InvalidOption: a number that makes no sense.
+            InvalidOption: a number that makes no sense, or options that contradict each other.
         """
         for name, value, least in (("--steps", steps, 1), ("--batch", batch, 1), ("--seed", seed, 0)):
             if value is not None and not least <= value < 2**63:
                 raise InvalidOption(f"{name} {value} makes no sense; give a whole number from {least}")
-        chosen: Recipe = RECIPES[recipe]()
+        if target_psnr is not None and not 0 < target_psnr <= _MOST_DB:
+            raise InvalidOption(f"--target-psnr {target_psnr:g} makes no sense; give dB above 0, up to {_MOST_DB:g}")
+        if target_psnr is not None and recipe != "fast":
+            raise InvalidOption(
+                f"--target-psnr goes with --recipe fast, not with {recipe}: its schedule has a fixed end"
+            )
+        if target_size is not None and preset is not None:
+            raise InvalidOption(f"--target-size and --preset {preset} both choose the network's size; give one of them")
+        if placement == "density" and recipe != "fast":
+            raise InvalidOption(
+                f"--placement density goes with --recipe fast; {recipe} moves its grids that way anyway"
+            )
+        chosen: Recipe = DensityRecipe() if placement == "density" else RECIPES[recipe]()
         if steps is not None:
             chosen = replace(chosen, steps=steps)
+        elif time_budget is not None and target_psnr is None and not isinstance(chosen, PaperRecipe):
+            # The paper's schedule counts steps; and fits with a target go step by step, through one schedule after the
+            # other, until the time is up.
+            chosen = replace(chosen, steps=None)
         if batch is not None:
             chosen = replace(chosen, batch=batch)
-        return cls(preset, chosen, transform or chosen.transform, seed, placement or chosen.placement)
-
-    def config(self) -> AMGSRNConfig:
-        """The network's size."""
-        return PRESETS[self.preset].config(self.transform)
+        return cls(
+            preset=preset or ("small" if target_size is None else None),
+            recipe=chosen,
+            transform=transform or chosen.transform,
+            seed=seed,
+            placement=placement or chosen.placement,
+            time_budget=time_budget,
+            target_psnr=target_psnr,
+            target_size=target_size,
+            precision=precision,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
@@ -68,6 +105,10 @@ class FitSettings:
             "transform": self.transform,
             "seed": self.seed,
             "placement": self.placement,
+            "time_budget": self.time_budget,
+            "target_psnr": self.target_psnr,
+            "target_size": self.target_size,
+            "precision": self.precision,
             **{("recipe" if key == "name" else key): value for key, value in self.recipe.to_dict().items()},
         }
 

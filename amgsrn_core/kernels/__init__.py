@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The hot loops as one table of functions; back ends are interchangeable and have the signatures of `reference`."""
 
-from .dispatch import Evaluator, chosen_backend, density, evaluator, forward, mean_squared_error
+from .dispatch import Evaluator, chosen_backend, density, evaluator, fit_state, forward, mean_squared_error
+from .fitting import AdamSettings, FitState, Learned, Rates
 from .reference import encode, mlp, to_local
+from .sampling import lattice_samples, sample_volume, uniform_samples
 
 __all__ = [
+    "AdamSettings",
     "Evaluator",
+    "FitState",
+    "Learned",
+    "Rates",
     "chosen_backend",
     "density",
     "encode",
     "evaluator",
+    "fit_state",
     "forward",
+    "lattice_samples",
     "mean_squared_error",
     "mlp",
+    "sample_volume",
     "to_local",
+    "uniform_samples",
 ]

@@ -13,15 +13,16 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from ..threads import thread_count
+from . import cpu_value_gradient, instruction_set
 
 _LIBRARY = Path(__file__).with_name("amgsrn_kernels.so")
-_INTERFACE_VERSION = 6
-_MAX_LAYERS = 8
+_INTERFACE_VERSION = 8
+MAX_LAYERS = 8
 
-_Pointer = ctypes.c_void_p
+Pointer = ctypes.c_void_p
 
 
-class _Network(ctypes.Structure):
+class Network(ctypes.Structure):
     """`amgsrn_network` of native/amgsrn_kernels.h."""
 
     _fields_ = (
@@ -31,11 +32,11 @@ class _Network(ctypes.Structure):
         ("height", ctypes.c_int32),
         ("width", ctypes.c_int32),
         ("layers", ctypes.c_int32),
-        ("outputs", ctypes.c_int32 * _MAX_LAYERS),
-        ("transforms", _Pointer),
-        ("features", _Pointer),
-        ("weights", _Pointer * _MAX_LAYERS),
-        ("biases", _Pointer * _MAX_LAYERS),
+        ("outputs", ctypes.c_int32 * MAX_LAYERS),
+        ("transforms", Pointer),
+        ("features", Pointer),
+        ("weights", Pointer * MAX_LAYERS),
+        ("biases", Pointer * MAX_LAYERS),
     )
 
 
@@ -43,16 +44,20 @@ class _Gradients(ctypes.Structure):
     """`amgsrn_gradients` of native/amgsrn_kernels.h."""
 
     _fields_ = (
-        ("transforms", _Pointer),
-        ("features", _Pointer),
-        ("weights", _Pointer * _MAX_LAYERS),
-        ("biases", _Pointer * _MAX_LAYERS),
+        ("transforms", Pointer),
+        ("features", Pointer),
+        ("weights", Pointer * MAX_LAYERS),
+        ("biases", Pointer * MAX_LAYERS),
     )
 
 
 @cache
 def load() -> tuple[ctypes.CDLL | None, str]:
-    """The library, or None, and in words what is used and why."""
+    """The library, or None, and in words what is used and why.
+
+    Raises:
+        KernelsUnavailable: AMGSRN_INSTRUCTION_SET asks for what this machine does not have.
+    """
     if not _LIBRARY.exists():
         return None, f"not built (no {_LIBRARY.name}; 'make setup' builds it)"
     try:
@@ -62,13 +67,27 @@ def load() -> tuple[ctypes.CDLL | None, str]:
         return None, f"cannot be loaded: {error}"
     if version != _INTERFACE_VERSION:
         return None, f"has interface version {version}, expected {_INTERFACE_VERSION}; run 'make setup' again"
+    instruction_set.use_wanted(library)
     library.amgsrn_instruction_set.restype = ctypes.c_char_p
-    network = ctypes.POINTER(_Network)
-    library.amgsrn_infer.argtypes = [network, _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int32]
+    network = ctypes.POINTER(Network)
+    library.amgsrn_infer.argtypes = [network, Pointer, ctypes.c_int64, Pointer, ctypes.c_int32, ctypes.c_int32]
     gradients = ctypes.POINTER(_Gradients)
-    library.amgsrn_backward.argtypes = [network, _Pointer, ctypes.c_int64, _Pointer, gradients, ctypes.c_int32]
+    library.amgsrn_backward.argtypes = [
+        network,
+        Pointer,
+        ctypes.c_int64,
+        Pointer,
+        gradients,
+        ctypes.c_int32,
+        ctypes.c_int32,
+    ]
     loss = ctypes.POINTER(ctypes.c_double)
-    library.amgsrn_squared_error.argtypes = [*library.amgsrn_backward.argtypes[:-1], loss, ctypes.c_int32]
+    library.amgsrn_squared_error.argtypes = [
+        *library.amgsrn_backward.argtypes[:-2],
+        loss,
+        ctypes.c_int32,
+        ctypes.c_int32,
+    ]
     return library, f"instruction set {library.amgsrn_instruction_set().decode()}"
 
 
@@ -93,24 +112,25 @@ class _Layout:
         self.features = torch.nn.functional.pad(grids.detach().movedim(1, -1), ring).contiguous()
         self.weights = [w.detach().contiguous() for w in weights]
         self.biases = [b.detach().contiguous() for b in biases]
-        self.structure = _Network(len(grids), grids.shape[1], *grids.shape[2:], len(weights))
+        self.structure = Network(len(grids), grids.shape[1], *grids.shape[2:], len(weights))
         self.structure.transforms, self.structure.features = self.transforms.data_ptr(), self.features.data_ptr()
         for i, weight in enumerate(self.weights):
             self.structure.outputs[i], self.structure.weights[i] = len(weight), weight.data_ptr()
         for i, bias in enumerate(self.biases):
             self.structure.biases[i] = bias.data_ptr()
 
-    def infer(self, library: ctypes.CDLL, points: torch.Tensor) -> torch.Tensor:
+    def infer(self, library: ctypes.CDLL, points: torch.Tensor, fast: bool = False) -> torch.Tensor:
         points = points.detach().contiguous()
         values = torch.empty(len(points), len(self.weights[-1]))
         failed = library.amgsrn_infer(
-            ctypes.byref(self.structure), points.data_ptr(), len(points), values.data_ptr(), thread_count()
+            ctypes.byref(self.structure), points.data_ptr(), len(points), values.data_ptr(), fast, thread_count()
         )
-        _check(failed)
+        check(failed)
         return values
 
 
-def _check(failed: int) -> None:
+def check(failed: int) -> None:
+    """Raise MemoryError where a kernel says that it failed."""
     if failed:
         raise MemoryError("the CPU kernels ran out of memory")
 
@@ -140,6 +160,11 @@ class Evaluator:
     def __call__(self, points: torch.Tensor) -> torch.Tensor:
         """(n, 3) float32 on the CPU -> (n, outputs) in units of the value range."""
         return self._layout.infer(self._library, points)
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 3) -> values (n, outputs) and gradients (n, outputs, 3), see `reference.value_and_gradient`."""
+        outputs = len(self._layout.weights[-1])
+        return cpu_value_gradient.value_and_gradient(self._library, self._layout.structure, outputs, points)
 
 
 def forward(
@@ -216,9 +241,10 @@ class _Forward(torch.autograd.Function):
             len(points),
             slope.data_ptr(),
             ctypes.byref(buffers.structure),
+            False,
             thread_count(),
         )
-        _check(failed)
+        check(failed)
         return None, None, None, *buffers.results()
 
 
@@ -247,9 +273,10 @@ class _MeanSquaredError(torch.autograd.Function):
             targets.data_ptr(),
             ctypes.byref(buffers.structure),
             ctypes.byref(loss),
+            False,
             thread_count(),
         )
-        _check(failed)
+        check(failed)
         ctx.gradients = buffers.results()
         return torch.tensor(loss.value)
 

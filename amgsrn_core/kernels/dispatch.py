@@ -9,21 +9,32 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
+from typing import Protocol
 
 import torch
 
 from ..errors import KernelsUnavailable
-from . import cpu, reference
+from . import cpu, cpu_density, reference
+from .cpu_fit import CpuFit
+from .fitting import AdamSettings, FitState, Learned, TorchFit
 from .gpu import availability as gpu
 
 # Points per call of the reference: enough to keep the cores busy, few enough to bound its (m, n, 3) intermediate.
 _REFERENCE_BATCH = 1 << 15
 _CHOICES = ("auto", "reference", "cpu", "triton")
 
-Evaluator = Callable[[torch.Tensor], torch.Tensor]
+
+class Evaluator(Protocol):
+    """A network ready for inference, in bounded memory."""
+
+    def __call__(self, points: torch.Tensor) -> torch.Tensor:
+        """Values (n, outputs) at float32 points (n, 3), in units of the value range."""
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The values, and their gradients (n, outputs, 3) per unit of x, y, z."""
 
 
 def evaluator(
@@ -32,7 +43,7 @@ def evaluator(
     weights: Sequence[torch.Tensor],
     biases: Sequence[torch.Tensor] | None = None,
 ) -> Evaluator:
-    """A function that evaluates a network as it is now: float32 points (n, 3) -> (n, outputs), in bounded memory.
+    """What evaluates a network as it is now.
 
     Args:
         transforms: (m, 4, 4).
@@ -69,7 +80,7 @@ def forward(
     Raises:
         KernelsUnavailable: see `evaluator`.
     """
-    library = _cpu_library(points, transforms, grids, *weights, *(biases or ()))
+    library = None if points.requires_grad else _cpu_library(points, transforms, grids, *weights, *(biases or ()))
     if library is not None:
         return cpu.forward(library, points, transforms, grids, weights, biases)
     operators = _triton(points, grids, transforms, *weights, *(biases or ()), mlp=weights)
@@ -104,18 +115,37 @@ def mean_squared_error(
 
 
 def density(points: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
-    """The feature density, differentiable; see `reference.density`. Gradients for the points come from the reference.
+    """Feature density, differentiable; see `reference.density`. Gradients for the points come from the reference.
 
     Raises:
         KernelsUnavailable: see `evaluator`.
     """
+    library = None if points.requires_grad else _cpu_library(points, transforms)
+    if library is not None:
+        return cpu_density.density(library, points, transforms)
     operators = None if points.requires_grad else _triton(points, None, transforms)
-    return reference.density(points, transforms) if operators is None else operators.density(points, transforms)
+    if operators is not None:
+        return operators.density(points, transforms)
+    return reference.density(points, transforms)
 
 
-def _cpu_library(points: torch.Tensor, *others: torch.Tensor) -> ctypes.CDLL | None:
-    """The compiled kernels if they are to work on these tensors; they have no gradient with respect to the points."""
-    if points.requires_grad or chosen_backend(points.device.type)[0] != "cpu" or not cpu.can_run(points, *others):
+def fit_state(learned: Learned, adam: AdamSettings | None = None) -> FitState:
+    """What trains a network, step by step; see `fitting.FitState`. The parameters are changed in place, and may get
+    other memory now.
+
+    Raises:
+        KernelsUnavailable: see `evaluator`.
+    """
+    settings = adam or AdamSettings()
+    library = _cpu_library(*learned.all())
+    if library is not None:
+        return CpuFit(library, learned, settings)
+    return TorchFit(learned, settings, mean_squared_error)
+
+
+def _cpu_library(*tensors: torch.Tensor) -> ctypes.CDLL | None:
+    """The compiled kernels if they are to work on these tensors."""
+    if chosen_backend(tensors[0].device.type)[0] != "cpu" or not cpu.can_run(*tensors):
         return None
     return cpu.load()[0]
 
@@ -142,6 +172,8 @@ def chosen_backend(device_type: str) -> tuple[str, str]:
         raise KernelsUnavailable(wanted, f"choose one of: {', '.join(_CHOICES)}")
     if wanted == "reference":
         return "reference", "AMGSRN_KERNELS=reference"
+    if wanted == "triton" and device_type == "cpu" and not gpu.state("cpu")[0] and gpu.state("cuda")[0]:
+        wanted = "auto"  # for what is done on the CPU beside the GPU's work: sampling the volume, say
     if wanted == "triton" or (wanted == "auto" and device_type == "cuda"):
         return _triton_backend(wanted, device_type)
     library, state = cpu.load()
@@ -186,3 +218,8 @@ class _ReferenceEvaluator:
     def __call__(self, points: torch.Tensor) -> torch.Tensor:
         parts = [reference.forward(batch, *self._network) for batch in points.split(_REFERENCE_BATCH)]
         return torch.cat(parts)
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = [reference.value_and_gradient(batch, *self._network) for batch in points.split(_REFERENCE_BATCH)]
+        values, gradients = zip(*parts, strict=True)
+        return torch.cat(values), torch.cat(gradients)

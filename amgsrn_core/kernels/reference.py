@@ -113,3 +113,31 @@ def mean_squared_error(
 ) -> torch.Tensor:
     """The reconstruction loss: mean squared difference of the network's values to targets (n, outputs), a scalar."""
     return (forward(points, transforms, grids, weights, biases) - targets).square().mean()
+
+
+def value_and_gradient(
+    points: torch.Tensor,
+    transforms: torch.Tensor,
+    grids: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The whole network and its derivatives with respect to the points, for shading; works in inference mode, too.
+
+    Where a derivative does not exist (at a grid's node planes, where a hidden value is zero) it is that of one side.
+
+    Returns:
+        Values (n, outputs), and gradients (n, outputs, 3) per unit of x, y, z.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        points = points.detach().clone().requires_grad_()
+        layers = [_for_autograd(w) for w in weights]
+        shifts = None if biases is None else [_for_autograd(b) for b in biases]
+        values = forward(points, _for_autograd(transforms), _for_autograd(grids), layers, shifts)
+        gradients = [torch.autograd.grad(v, points, torch.ones_like(v), retain_graph=True)[0] for v in values.unbind(1)]
+    return values.detach(), torch.stack(gradients, dim=1)
+
+
+def _for_autograd(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor, or a copy of it if it was made in inference mode, which autograd does not take."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()

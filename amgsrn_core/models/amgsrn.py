@@ -120,6 +120,11 @@ class AMGSRN(nn.Module):
         weights: list[torch.Tensor] = [p["weight"] for p in parameters]
         return weights, [p["bias"] for p in parameters] if self.config.bias else None
 
+    def learned(self) -> kernels.Learned:
+        """The parameters as a fit wants them, see `kernels.fit_state`."""
+        placement: list[torch.Tensor] = list(self.placement.parameters())
+        return kernels.Learned(self.placement.kind, placement, self.transforms, self.grids, *self.mlp_parameters())
+
     def parameter_count(self) -> int:
         """Number of learned values."""
         return sum(p.numel() for p in self.parameters())
@@ -146,3 +151,9 @@ class AMGSRNField(Field):
     def sample(self, points: torch.Tensor) -> torch.Tensor:
         low, high = self.array.value_range
         return self._evaluate(points).mul_(high - low).add_(low)
+
+    @torch.inference_mode()
+    def sample_with_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        low, high = self.array.value_range
+        values, gradients = self._evaluate.value_and_gradient(points)
+        return values.mul_(high - low).add_(low), gradients.mul_(high - low)

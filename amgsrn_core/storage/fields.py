@@ -15,14 +15,30 @@ from ..models.amgsrn import AMGSRN, AMGSRNConfig, AMGSRNField
 from .model_file import ModelHeader, read_header, read_tensors, write_model
 
 
-def save_field(path: str | Path, field: AMGSRNField, training: dict[str, Any] | None = None) -> None:
+def save_field(
+    path: str | Path, field: AMGSRNField, training: dict[str, Any] | None = None, half: bool = False
+) -> None:
     """Write a field as an .amgsrn file, all or nothing.
+
+    Args:
+        path: the file.
+        field: the field.
+        training: JSON-ready, how it was made.
+        half: store the features of the grids as float16, all else as float32.
 
     Raises:
         ModelNotWritable: no such folder, not allowed, or no space; what was there before is untouched.
     """
     header = ModelHeader(field.network.config.to_dict(), field.domain, field.array, training or {})
-    write_model(path, header, field.network.state_dict())
+    write_model(path, header, stored_tensors(field.network, half))
+
+
+def stored_tensors(network: AMGSRN, half: bool) -> dict[str, torch.Tensor]:
+    """A network's tensors as they are stored, see `save_field`."""
+    tensors: dict[str, torch.Tensor] = dict(network.state_dict())
+    if half:
+        tensors["grids"] = tensors["grids"].half()
+    return tensors
 
 
 def open_field(path: str | Path, device: str | torch.device = "auto") -> Field:

@@ -57,14 +57,19 @@ class ModelHeader:
         return json.dumps(content, allow_nan=False)
 
 
+def encode_model(header: ModelHeader, tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """The content of a model file."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(contiguous, metadata={_METADATA_KEY: header.to_json()})
+
+
 def write_model(path: str | Path, header: ModelHeader, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write a model, all or nothing.
 
     Raises:
         ModelNotWritable: no such folder, not allowed, or no space; what was there before is untouched.
     """
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, safetensors.torch.save(contiguous, metadata={_METADATA_KEY: header.to_json()}))
+    write_atomically(path, encode_model(header, tensors))
 
 
 def read_header(path: str | Path) -> ModelHeader:
@@ -80,7 +85,7 @@ def read_header(path: str | Path) -> ModelHeader:
 def read_tensors(
     path: str | Path, expected: Mapping[str, tuple[int, ...]], device: torch.device
 ) -> dict[str, torch.Tensor]:
-    """Read float32 tensors by name onto a device.
+    """Read tensors by name onto a device, as float32 whatever float type the file has.
 
     Raises:
         ModelFileDamaged: one is missing, has another shape or type than expected, or holds values that are not finite.

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import logging
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import Network, away_from_kinks, double, networks
 
 from amgsrn_core import kernels
 from amgsrn_core.errors import KernelsUnavailable
@@ -18,31 +18,6 @@ from amgsrn_core.kernels import cpu, dispatch, reference
 
 LIBRARY, STATE = cpu.load()
 needs_library = pytest.mark.skipif(LIBRARY is None, reason=f"CPU kernels: {STATE}")
-
-Network = tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], list[torch.Tensor] | None]
-
-
-@st.composite
-def networks(draw: st.DrawFn) -> Network:
-    m, c = draw(st.integers(1, 9)), draw(st.integers(1, 5))
-    shape = draw(st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(2, 9)))
-    hidden = draw(st.lists(st.integers(1, 256), max_size=3))
-    widths = [m * c, *hidden, draw(st.integers(1, 4))]
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-
-    def random(*size: int) -> torch.Tensor:
-        return torch.randn(*size, generator=generator)
-
-    transforms = torch.eye(4).repeat(m, 1, 1)
-    transforms[:, :3] += draw(st.sampled_from([0.05, 0.5, 3.0])) * random(m, 3, 4)
-    weights = [random(b, a) / a**0.5 for a, b in pairwise(widths)]
-    biases = [random(b) for b in widths[1:]] if draw(st.booleans()) else None
-    return transforms, random(m, c, *shape), weights, biases
-
-
-def double(network: Network) -> Network:
-    transforms, grids, weights, biases = network
-    return transforms.double(), grids.double(), [w.double() for w in weights], biases and [b.double() for b in biases]
 
 
 @needs_library
@@ -59,27 +34,11 @@ def test_inference_equals_the_reference(network: Network, count: int, seed: int)
         np.testing.assert_allclose(values.numpy() / scale, expected.numpy() / scale, atol=1e-5)
 
 
-def away_from_kinks(network: Network, points: torch.Tensor) -> torch.Tensor:
-    """Points at which round-off cannot change a gradient: not at a grid's node planes, no hidden value near zero."""
-    transforms, grids, weights, biases = double(network)
-    local = reference.to_local(points.double(), transforms)
-    nodes = torch.tensor(grids.shape[:1:-1], dtype=torch.float64)
-    position = (local + 1) / 2 * (nodes - 1)
-    smooth = ((position - position.round()).abs() > 1e-4).all(dim=2).all(dim=0)
-    hidden = reference.encode(points.double(), transforms, grids)
-    for i, weight in enumerate(weights[:-1]):
-        hidden = torch.nn.functional.linear(hidden, weight, biases[i] if biases else None)
-        # Exactly zero is what a point outside all grids has; it is cut off in any precision.
-        smooth &= ((hidden.abs() > 1e-4) | (hidden == 0)).all(dim=1)
-        hidden = hidden.relu()
-    return points[smooth]
-
-
 @needs_library
 @given(networks(), st.integers(0, 300), st.integers(0, 2**31), st.integers(1, 3))
 def test_gradients_equal_the_reference(network: Network, count: int, seed: int, threads: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    points = away_from_kinks(network, torch.rand(count, 3, generator=generator) * 2.4 - 1.2)
+    points = away_from_kinks(torch.rand(count, 3, generator=generator) * 2.4 - 1.2, *network)
     results = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", str(threads))
@@ -100,7 +59,7 @@ def test_gradients_equal_the_reference(network: Network, count: int, seed: int, 
 @given(networks(), st.integers(1, 300), st.integers(0, 2**31))
 def test_the_fused_loss_equals_the_reference(network: Network, count: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    points = away_from_kinks(network, torch.rand(count, 3, generator=generator) * 2.4 - 1.2)
+    points = away_from_kinks(torch.rand(count, 3, generator=generator) * 2.4 - 1.2, *network)
     if not len(points):
         return
     outputs = len(network[2][-1])

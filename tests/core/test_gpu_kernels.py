@@ -337,6 +337,13 @@ def test_where_triton_fails_the_reference_works_and_says_so_once(
         kernels.chosen_backend("cuda")
 
 
+def test_forcing_triton_leaves_the_cpu_its_own_kernels_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "state", lambda device_type: (device_type == "cuda", device_type))
+    monkeypatch.setenv("AMGSRN_KERNELS", "triton")
+    assert kernels.chosen_backend("cuda") == ("triton", "cuda")
+    assert kernels.chosen_backend("cpu")[0] in ("cpu", "reference")
+
+
 def python(script: str, **environment: str) -> str:
     """What a script prints in an interpreter of its own, without Triton's interpreter unless asked for."""
     variables = {k: v for k, v in os.environ.items() if k not in ("TRITON_INTERPRET", "AMGSRN_KERNELS")}

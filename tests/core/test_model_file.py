@@ -70,6 +70,24 @@ def test_round_trip_keeps_values_bit_by_bit(tmp_path: Path, config: AMGSRNConfig
     assert read_header(tmp_path / "m.amgsrn").training == {"recipe": "fast", "note": name}
 
 
+def test_half_precision_is_of_features_alone_and_loses_nothing_that_was_rounded_before(tmp_path: Path) -> None:
+    field = make_field()
+    network = field.network
+    with torch.no_grad():
+        network.grids.copy_(network.grids.half())
+    save_field(tmp_path / "half.amgsrn", field, half=True)
+    save_field(tmp_path / "single.amgsrn", field)
+    again = open_field(tmp_path / "half.amgsrn", "cpu").network
+    assert again.grids.dtype == torch.float32
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    with safetensors.safe_open(tmp_path / "half.amgsrn", "pt") as file:
+        halves = [name for name in file.keys() if file.get_tensor(name).dtype == torch.float16]  # noqa: SIM118
+    assert halves == ["grids"]
+    sizes = [(tmp_path / f"{kind}.amgsrn").stat().st_size for kind in ("single", "half")]
+    assert sizes[0] - sizes[1] == pytest.approx(2 * network.grids.numel(), abs=16)
+
+
 def test_the_file_is_plain_safetensors_with_json(model: Path) -> None:
     with safetensors.safe_open(model, "pt") as file:
         content = json.loads(file.metadata()["amgsrn"])

@@ -208,3 +208,19 @@ def test_transfer_functions_that_are_none(tmp_path, refused, model):
     assert "not a colour map" in refused(
         "render", model, tmp_path / "o.png", "--transfer-function", tmp_path / "tf.json"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--time-budget", "soon"), "--time-budget 'soon' is not a duration above 0; write 90, 30s, 2m or 1.5h"),
+        (("--time-budget", "0"), "--time-budget '0'"),
+        (("--target-size", "small"), "--target-size 'small' is not a number of bytes"),
+        (("--target-size", "1k"), "--target-size 1000 is too small: the least for this volume is"),
+        (("--target-size", "1M", "--preset", "small"), "give one of them"),
+        (("--target-psnr", "nan"), "--target-psnr nan makes no sense"),
+        (("--target-psnr", "40", "--recipe", "paper"), "--target-psnr goes with --recipe fast"),
+    ],
+)
+def test_goals_that_make_no_sense(tmp_path, refused, volume_file, arguments, says):
+    assert says in refused("fit", volume_file, "-o", tmp_path / "m.amgsrn", *arguments)

@@ -215,3 +215,26 @@ def test_a_closed_pipe_is_no_disaster(folder, fitted, trainer):
         text=True,
     )
     assert "Traceback" not in done.stderr
+
+
+def test_a_missed_target_is_a_warning_and_not_a_success_claimed(folder, trainer):
+    command = ("fit", "v.nc", "-o", "t.amgsrn", "--variable", "speed", "--time", 0, "--steps", 60, "--target-psnr", 99)
+    for _ in range(2):
+        done = trainer(*command, "--json", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert (result["target_psnr_db"], result["target_reached"]) == (99.0, False)
+        warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+        assert len(warnings) == 1
+        assert "the target of 99.00 dB was not reached" in warnings[0]
+
+
+def test_time_size_and_precision_are_reported(call, folder):
+    arguments = ("--time-budget", "0.5s", "--target-size", "60k", "--precision", "half")
+    shown = call("fit", "v.nc", "-o", "b.amgsrn", "--variable", "speed", "--time", 0, *arguments)
+    assert "half" in shown
+    assert (folder / "b.amgsrn").stat().st_size <= 60_000
+    training = json.loads(call("info", "b.amgsrn", "--json"))["training"]
+    assert training["settings"]["time_budget"] == 0.5
+    assert training["precision"] == "half"
+    assert training["steps"] >= 50

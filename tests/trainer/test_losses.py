@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
-from trainer.losses import density_loss, squared_errors
+from trainer.losses import density_loss, plus_density, squared_errors, total_variation
 
 
 def independent(density, errors):
@@ -60,3 +61,26 @@ def test_gradient_treats_sum_and_target_as_constant():
 
 def test_squared_errors():
     assert squared_errors(torch.tensor([1.0, 3.0]), torch.tensor([0.5, 5.0])).tolist() == [0.25, 4.0]
+
+
+def test_density_of_amgsrn_plus_plus():
+    """Against its formula, written down for one point and two grids: no constant factors."""
+    transforms = np.zeros((2, 4, 4))
+    transforms[0] = np.diag([2.0, 1.0, 0.5, 1.0])
+    transforms[1] = np.diag([1.0, 1.0, 3.0, 1.0])
+    transforms[1, :3, 3] = [0.1, 0.0, -0.2]
+    x, y, z = 0.45, -0.9, 0.35
+    first = 2.0 * 1.0 * 0.5 * np.exp(-((2 * x) ** 20 + y**20 + (0.5 * z) ** 20))
+    second = 3.0 * np.exp(-((x + 0.1) ** 20 + y**20 + (3 * z - 0.2) ** 20))
+    found = plus_density(torch.tensor([[x, y, z]], dtype=torch.float64), torch.from_numpy(transforms))
+    np.testing.assert_allclose(found.numpy(), [first + second], rtol=1e-12)
+
+
+def test_total_variation():
+    """By hand, for two grids of 1 x 2 x 2 nodes and one channel."""
+    grids = torch.tensor([[[[[1.0, 2.0], [4.0, 8.0]]]], [[[[0.0, 0.0], [0.0, 1.0]]]]])
+    along_x = (1 + 16 + 0 + 1) / 4
+    along_y = (9 + 36 + 0 + 1) / 4
+    between_grids = (1 + 4 + 16 + 49) / 4
+    assert total_variation(grids).item() == pytest.approx(along_x + along_y + between_grids)
+    assert total_variation(grids[:1]).item() == pytest.approx((1 + 16) / 2 + (9 + 36) / 2)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amgsrn_core import Axis, Domain
-from trainer.sampling import StratifiedSampler, UniformSampler, VoxelSampler, lattice_shape, trilinear
+from trainer.sampling import StratifiedSampler, UniformSampler, VoxelSampler, lattice_shape
 from trainer.volumes import Volume, VolumeSource
 
 SAMPLERS = [UniformSampler, StratifiedSampler, VoxelSampler]
@@ -109,17 +109,6 @@ def test_lattices_have_about_as_many_cells_as_asked_for(shape, cells):
     total = np.prod(lattice)
     wanted = min(cells, np.prod([float(n) for n in shape]))
     assert wanted / 2.1 <= total <= wanted * 2.1
-
-
-@given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(*[st.integers(2, 9)] * 3))
-def test_trilinear_agrees_with_scipy(seed, shape):
-    random = np.random.default_rng(seed)
-    values = random.normal(size=shape).astype(np.float32)
-    points = random.uniform(-1, 1, (50, 3)).astype(np.float32)
-    points[:4] = [[-1, -1, -1], [1, 1, 1], [1, -1, 0], [0, 0, 0]]
-    where = [(points[:, 2 - k].astype(np.float64) + 1) / 2 * (shape[k] - 1) for k in range(3)]
-    expected = scipy.ndimage.map_coordinates(values.astype(np.float64), where, order=1, mode="nearest")
-    np.testing.assert_allclose(trilinear(values, points), expected, atol=1e-5)
 
 
 def test_huge_values_are_brought_to_the_range():

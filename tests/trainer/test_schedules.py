@@ -22,7 +22,7 @@ def test_the_papers_numbers():
 
 
 def test_cosine():
-    assert [cosine(step, 10) for step in (0, 5, 10)] == pytest.approx([1, 0.5, 0])
+    assert [cosine(fraction) for fraction in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
 
 
 def test_history():

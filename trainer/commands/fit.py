@@ -18,31 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT.amgsrn", type=Path, required=True, help="model file to write")
     parser.add_argument("--variable", metavar="V", help="variable to learn, if the file has several")
     parser.add_argument("--time", metavar="N", type=int, help="time step, counted from 0; -1 is the last")
-    parser.add_argument(
-        "--preset",
-        choices=("small", "medium", "large"),
-        default="small",
-        help="network size: small (71 thousand parameters, default), medium (1.1 million), large (17 million)",
-    )
-    parser.add_argument(
-        "--recipe",
-        choices=("fast", "paper"),
-        default="fast",
-        help="fast: small batches and cosine decay, seconds to minutes (default); paper: the paper's schedule, hours",
-    )
-    parser.add_argument(
-        "--transform",
-        choices=("matrix", "srt"),
-        help="form of each grid's placement: scale, rotation, translation (default with --recipe fast), or free matrix",
-    )
-    parser.add_argument(
-        "--placement",
-        choices=("auto", "data", "identity"),
-        help="where grids begin: in boxes searched from the data (data), over the whole domain (identity, default with "
-        "--recipe paper), or in boxes where that promises a gain (auto, default with --recipe fast)",
-    )
-    parser.add_argument("--steps", metavar="N", type=int, help="optimiser steps, instead of the recipe's")
-    parser.add_argument("--batch", metavar="N", type=int, help="points per step, instead of the recipe's")
+    _add_size(parser.add_argument_group("how large, how good"))
+    _add_training(parser.add_argument_group("how it learns"))
     add_device(parser)
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of all random numbers (default 0)")
     parser.add_argument(
@@ -56,20 +33,81 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def _add_size(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--preset",
+        choices=("small", "medium", "large"),
+        help="network size: small (71 thousand parameters, default), medium (1.1 million), large (17 million)",
+    )
+    group.add_argument(
+        "--target-size",
+        metavar="BYTES",
+        help="in place of a preset: the largest network whose file fits into so much (300000, 500k, 2M, 64KiB); with "
+        "--target-psnr: how large it may become",
+    )
+    group.add_argument(
+        "--target-psnr",
+        metavar="DB",
+        type=float,
+        help="stop as soon as the model is this good; where it cannot be, let the network grow, until it would be as "
+        "large as the volume (only with --recipe fast)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("auto", "half", "single"),
+        default="auto",
+        help="of features in the file: float16 (half), float32 (single), or half where it costs less than 0.05 dB "
+        "(auto, default)",
+    )
+
+
+def _add_training(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--recipe",
+        choices=("fast", "paper", "paper++"),
+        default="fast",
+        help="fast: small batches and cosine decay, seconds to minutes (default); paper: the paper's schedule, hours; "
+        "paper++: that of its successor AMGSRN++, hours",
+    )
+    group.add_argument(
+        "--time-budget",
+        metavar="T",
+        help="train for so long (90, 30s, 2m, 1.5h), the decay of learning rates included; reading, placing grids and "
+        "measuring at the end come on top; --recipe paper just stops then",
+    )
+    group.add_argument("--steps", metavar="N", type=int, help="optimiser steps, instead of the recipe's")
+    group.add_argument("--batch", metavar="N", type=int, help="points per step, instead of the recipe's")
+    group.add_argument(
+        "--transform",
+        choices=("matrix", "srt"),
+        help="form of each grid's placement: scale, rotation, translation (srt), or free matrix (default with --recipe "
+        "paper)",
+    )
+    group.add_argument(
+        "--placement",
+        choices=("auto", "data", "identity", "density"),
+        help="where grids begin: in boxes searched from the data (data), over the whole domain (identity, default with "
+        "--recipe paper and paper++), or in boxes where that promises a gain (auto, default with --recipe fast); density: "
+        "over the whole domain, then moved by the paper's density loss too, for comparison: about 1 dB worse at equal time",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Fit, and print what came out."""
     from amgsrn_core import read_header
     from amgsrn_core.device import select_device
 
     from ..errors import InvalidOption
-    from ..fit import FitOptions, fit_volume
+    from ..fit import FitOptions, fit_volume, missed_target
     from ..outputs import check_writable
     from ..progress import say_on_stderr
+    from ..quantities import parse_bytes, parse_duration
     from ..reading import read_volume
     from ..report import describe_model, emit
     from ..settings import FitSettings
     from ..threads import peak_memory
 
+    budget, size = arguments.time_budget, arguments.target_size
     settings = FitSettings.of(
         preset=arguments.preset,
         recipe=arguments.recipe,
@@ -78,6 +116,10 @@ def run(arguments: argparse.Namespace) -> int:
         batch=arguments.batch,
         seed=arguments.seed,
         placement=arguments.placement,
+        time_budget=None if budget is None else parse_duration("--time-budget", budget),
+        target_psnr=arguments.target_psnr,
+        target_size=None if size is None else parse_bytes("--target-size", size),
+        precision=arguments.precision,
     )
     if not 0 <= arguments.checkpoint_interval < float("inf"):
         raise InvalidOption(
@@ -93,6 +135,9 @@ def run(arguments: argparse.Namespace) -> int:
     result = fit_volume(volume, output, settings, options)
     if not result.fresh:
         say_on_stderr(f"'{output}' is finished already, with the same volume and settings; nothing to do")
+        warning = missed_target(result.training)
+        if warning:
+            say_on_stderr(warning)
     described = describe_model(output, read_header(output), result.training)
     described["peak_memory_bytes"] = peak_memory()
     emit(f"{output}", described, arguments.json)

@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         "time": None if domain.time is None else f"{domain.time:.6g} {domain.time_units}",
         "architecture": ", ".join(f"{key} {value}" for key, value in header.architecture.items()),
         "recipe": header.training.get("recipe"),
+        "precision": header.training.get("precision"),
         "made from": source.get("file"),
     }
     emit(_lines(str(arguments.model), about), result, arguments.json)

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from ..sampling import trilinear
+from amgsrn_core import kernels
 
 CELLS = 24
 RESOLUTIONS = (2, 4, 8, 12, 18, 24, 32, 40, 52, 64, 80, 104)
@@ -60,14 +61,14 @@ def measure_detail(values: np.ndarray, value_range: tuple[float, float], seed: i
     reduced *= np.float32(1.0 / ((high - low) or 1.0))
     np.nan_to_num(reduced, copy=False)
     points, cell = _measuring_points(seed)
-    truth = trilinear(reduced, points)
+    truth = _interpolate(reduced, points)
     count = np.maximum(np.bincount(cell, minlength=CELLS**3), 1)
     errors = []
     for resolution in RESOLUTIONS:
         coarse = reduced
         for axis, size in enumerate(reduced.shape):
             coarse = np.moveaxis(np.tensordot(_reduction(size, resolution), coarse, axes=(1, axis)), 0, axis)
-        difference = trilinear(np.ascontiguousarray(coarse, dtype=np.float32), points) - truth
+        difference = _interpolate(coarse, points) - truth
         errors.append(np.bincount(cell, difference.astype(np.float64) ** 2, minlength=CELLS**3) / count)
     # More nodes never hurt a network, though interpolation from unlucky positions can.
     table = np.minimum.accumulate(np.array(errors), axis=0)
@@ -95,6 +96,11 @@ def _measuring_points(seed: int) -> tuple[np.ndarray, np.ndarray]:
     index = np.minimum((unit * CELLS).astype(np.int64), CELLS - 1)
     cell = (index[:, 2] * CELLS + index[:, 1]) * CELLS + index[:, 0]
     return (2.0 * unit - 1.0).astype(np.float32), cell
+
+
+def _interpolate(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+    contiguous = np.ascontiguousarray(values, dtype=np.float32)
+    return kernels.sample_volume(torch.from_numpy(contiguous), torch.from_numpy(points)).numpy()
 
 
 def _reduction(size: int, resolution: int) -> np.ndarray:

@@ -36,29 +36,131 @@ extern "C"
     float* biases[AMGSRN_MAX_LAYERS]; // null where the network has none
   } amgsrn_gradients;
 
+  // Numbers that are learned, with what Adam keeps of them. `gradients` are zero between steps.
+  typedef struct
+  {
+    float* values; // or null: there are none
+    float* gradients;
+    float* first_moments;
+    float* second_moments;
+    int64_t count;
+  } amgsrn_learned;
+
+  // How the transforms are learned: as free matrices [M][4][4], or as log-scales [M][3], quaternions [M][4]
+  // (x, y, z, w) and translations [M][3].
+  enum
+  {
+    AMGSRN_MATRICES = 0,
+    AMGSRN_SCALE_ROTATION_TRANSLATION = 1
+  };
+  typedef struct
+  {
+    int32_t form;
+    amgsrn_learned learned[3];
+  } amgsrn_placement;
+
+  // A network that is being trained. Of `network` only the sizes are used.
+  typedef struct
+  {
+    amgsrn_network network;
+    amgsrn_placement placement;
+    amgsrn_learned features; // laid out as amgsrn_network.features
+    amgsrn_learned weights[AMGSRN_MAX_LAYERS];
+    amgsrn_learned biases[AMGSRN_MAX_LAYERS];
+  } amgsrn_fit;
+
+  // The optimiser's settings for one step.
+  typedef struct
+  {
+    double beta1, beta2, epsilon;
+    int64_t step; // counted from 1
+    float feature_rate, mlp_rate;
+    float placement_rate; // 0: the transforms are left alone
+  } amgsrn_adam;
+
   // Version of this interface; the loader refuses a library that has another.
   AMGSRN_EXPORT int32_t amgsrn_interface_version(void);
 
   // Name of the instruction set in use, chosen when the library is first called.
   AMGSRN_EXPORT const char* amgsrn_instruction_set(void);
 
-  // values[count][outputs of the last layer] of points[count][3]; ReLU between layers. `threads` <= 0: as
-  // many as there are cores. Returns 0, or 1 when memory ran out.
-  AMGSRN_EXPORT int32_t amgsrn_infer(
-    const amgsrn_network* network, const float* points, int64_t count, float* values, int32_t threads);
+  // Whether `fast` inference computes in bfloat16 on this processor.
+  AMGSRN_EXPORT int32_t amgsrn_has_bf16(void);
+
+  // values[count][outputs of the last layer] of points[count][3]; ReLU between layers. With `fast`, the MLP
+  // works in bfloat16 where the processor can (three significant digits), else all is float32. `threads` <=
+  // 0: as many as there are cores. Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_infer(const amgsrn_network* network, const float* points, int64_t count,
+    float* values, int32_t fast, int32_t threads);
 
   // Adds the gradients of a loss to `gradients`, given the loss's slope value_gradients[count][outputs of the
   // last layer] at points[count][3]. Memory does not grow with `count`; the result depends on `threads` in
-  // the last bits only. Returns 0, or 1 when memory ran out.
+  // the last bits only. With `fast`, products of the MLP's gradients are bfloat16 where the processor can.
+  // Returns 0, or 1 when memory ran out.
   AMGSRN_EXPORT int32_t amgsrn_backward(const amgsrn_network* network, const float* points, int64_t count,
-    const float* value_gradients, const amgsrn_gradients* gradients, int32_t threads);
+    const float* value_gradients, const amgsrn_gradients* gradients, int32_t fast, int32_t threads);
 
   // The same for the mean squared error of the values to targets[count][outputs of the last layer], which is
-  // computed on the way:
-  // forward and backward in one pass.
+  // computed on the way: forward and backward in one pass. Values are always float32.
   AMGSRN_EXPORT int32_t amgsrn_squared_error(const amgsrn_network* network, const float* points,
     int64_t count, const float* targets, const amgsrn_gradients* gradients, double* mean_squared_error,
-    int32_t threads);
+    int32_t fast, int32_t threads);
+
+  // One step of training: the mean squared error of the values at points[count][3] to targets[count][outputs
+  // of the last layer], its gradients, and Adam's update. `fast`: see amgsrn_backward. Returns 0, or 1 when
+  // memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_fit_step(const amgsrn_fit* fit, const float* points, int64_t count,
+    const float* targets, const amgsrn_adam* adam, double* mean_squared_error, int32_t fast, int32_t threads);
+
+#define AMGSRN_MAX_VOLUME_CHANNELS 4
+
+  // Values on the nodes of a volume, and how they are returned: as (value - low) * scale.
+  typedef struct
+  {
+    const float* values;          // [depth][height][width][channels], not a number where missing
+    int32_t depth, height, width; // nodes along z, y, x; at least 2 each
+    int32_t channels;             // 1 to AMGSRN_MAX_VOLUME_CHANNELS
+    double low, scale;
+  } amgsrn_volume;
+
+  // values[count][channels] at points[count][3], interpolated between the nodes, which lie on the faces of
+  // [-1, 1]^3; not a number where one of the eight nodes around is missing.
+  AMGSRN_EXPORT void amgsrn_sample_volume(
+    const amgsrn_volume* volume, const float* points, int64_t count, float* values, int32_t threads);
+
+  // A training batch: points[count][3] and the values there. The points are independent and equally likely
+  // everywhere, and depend on nothing but (seed, step).
+  AMGSRN_EXPORT void amgsrn_draw_uniform(const amgsrn_volume* volume, uint64_t seed, uint64_t step,
+    int64_t count, float* points, float* values, int32_t threads);
+
+  // The same with one random point in each cell of a lattice of (x, y, z) cells over the volume, at most one
+  // cell per node. The order is that of bricks of 4 x 4 x 4 cells. If `snap` is not 0, each cell is a part of
+  // the set of nodes, and the point is one of them.
+  AMGSRN_EXPORT void amgsrn_draw_lattice(const amgsrn_volume* volume, const int64_t* lattice, int32_t snap,
+    uint64_t seed, uint64_t step, float* points, float* values, int32_t threads);
+
+  // Names of the instruction sets that the library holds and this processor has, separated by commas.
+  AMGSRN_EXPORT const char* amgsrn_instruction_sets(void);
+
+  // Restricts all functions to one of them, or to none (null): the best is used again. Returns 1 if there is
+  // none of that name. No other function may be running; whatever else in the process uses the same copy of
+  // Highway is restricted, too.
+  AMGSRN_EXPORT int32_t amgsrn_use_instruction_set(const char* name);
+
+  // Feature density[count] at points[count][3] of grids placed by transforms[grids][3][4]: the sum over grids
+  // of |det| / (2 pi)^(3/2) exp(-1/2 sum over axes of t^20), t being the point in the grid's coordinates.
+  AMGSRN_EXPORT void amgsrn_density(const float* transforms, int32_t grids, const float* points,
+    int64_t count, float* density, int32_t threads);
+
+  // The gradients[grids][3][4] of a loss, given its slopes[count] with respect to the density at the points.
+  // Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_density_backward(const float* transforms, int32_t grids, const float* points,
+    int64_t count, const float* slopes, float* gradients, int32_t threads);
+
+  // The values[count][outputs] of amgsrn_infer and their gradients[count][outputs][3] with respect to the
+  // points, per unit of x, y, z. Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_value_gradient(const amgsrn_network* network, const float* points,
+    int64_t count, float* values, float* gradients, int32_t threads);
 
 #ifdef __cplusplus
 }

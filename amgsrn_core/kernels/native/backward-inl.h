@@ -20,73 +20,111 @@ namespace HWY_NAMESPACE
 // [rows][kBlock] -> [kBlock][stride], stride >= rows.
 HWY_INLINE void Transpose(const float* block, const int rows, float* points, const int stride)
 {
-  constexpr int kTile = 8; // a cache line of each side
-  for (int first = 0; first < rows; first += kTile)
+  int row = 0;
+#if HWY_TARGET != HWY_SCALAR
+  // Tiles of four by four numbers, in registers.
+  const hn::FixedTag<float, 4> d;
+  const hn::FixedTag<double, 2> pairs;
+  for (; row + 4 <= rows; row += 4)
   {
-    const int end = HWY_MIN(rows, first + kTile);
+    for (int p = 0; p < kBlock; p += 4)
+    {
+      const auto a = hn::Load(d, block + row * kBlock + p);
+      const auto b = hn::Load(d, block + (row + 1) * kBlock + p);
+      const auto c = hn::Load(d, block + (row + 2) * kBlock + p);
+      const auto e = hn::Load(d, block + (row + 3) * kBlock + p);
+      const auto ab_low = hn::BitCast(pairs, hn::InterleaveLower(d, a, b));
+      const auto ab_high = hn::BitCast(pairs, hn::InterleaveUpper(d, a, b));
+      const auto ce_low = hn::BitCast(pairs, hn::InterleaveLower(d, c, e));
+      const auto ce_high = hn::BitCast(pairs, hn::InterleaveUpper(d, c, e));
+      float* target = points + p * stride + row;
+      hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, ab_low, ce_low)), d, target);
+      hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, ab_low, ce_low)), d, target + stride);
+      hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, ab_high, ce_high)), d, target + 2 * stride);
+      hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, ab_high, ce_high)), d, target + 3 * stride);
+    }
+  }
+#endif
+  for (; row < rows; ++row)
+  {
     for (int p = 0; p < kBlock; ++p)
     {
-      for (int row = first; row < end; ++row)
-      {
-        points[p * stride + row] = block[row * kBlock + p];
-      }
+      points[p * stride + row] = block[row * kBlock + p];
     }
   }
 }
 
-// Rows [row, row + Rows) of the gradient of a layer's weights: gradient[j][k] += sum over points of dy[j][p]
-// x[p][k].
+// A tile of the gradient of a layer's weights: rows [row, row + Rows), and as many columns as Vectors vectors
+// have lanes from `column` on: gradient[j][k] += sum over points of dy[j][p] x[p][k].
+template <int Rows, int Vectors>
+HWY_INLINE void WeightGradientTile(
+  const float* dy, const int row, const float* x, const int stride, const int column, float* gradient)
+{
+  const Floats d;
+  FloatVector sum[Rows][Vectors];
+  for (int r = 0; r < Rows; ++r)
+  {
+    for (int v = 0; v < Vectors; ++v)
+    {
+      sum[r][v] = hn::Zero(d);
+    }
+  }
+  for (int p = 0; p < kBlock; ++p)
+  {
+    FloatVector in[Vectors];
+    for (int v = 0; v < Vectors; ++v)
+    {
+      in[v] = hn::Load(d, x + p * stride + column + v * Lanes());
+    }
+    for (int r = 0; r < Rows; ++r)
+    {
+      const FloatVector slope = hn::Set(d, dy[(row + r) * kBlock + p]);
+      for (int v = 0; v < Vectors; ++v)
+      {
+        sum[r][v] = hn::MulAdd(slope, in[v], sum[r][v]);
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+  {
+    for (int v = 0; v < Vectors; ++v)
+    {
+      float* target = gradient + (row + r) * stride + column + v * Lanes();
+      hn::Store(hn::Add(hn::Load(d, target), sum[r][v]), d, target);
+    }
+  }
+}
+
 template <int Rows>
 HWY_INLINE void WeightGradientRows(
   const float* dy, const int row, const float* x, const int stride, const int inputs, float* gradient)
 {
-  using D = hn::CappedTag<float, 16>;
-  using V = hn::Vec<D>;
-  const D d;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  for (int first = 0; first < inputs; first += kVectors * lanes)
+  int column = 0;
+  for (; column + kVectors * Lanes() <= inputs; column += kVectors * Lanes())
   {
-    V sum[Rows][kVectors];
-    for (int r = 0; r < Rows; ++r)
-    {
-      for (int v = 0; v < kVectors; ++v)
-      {
-        sum[r][v] = hn::Zero(d);
-      }
-    }
-    for (int p = 0; p < kBlock; ++p)
-    {
-      V in[kVectors];
-      for (int v = 0; v < kVectors; ++v)
-      {
-        in[v] = hn::Load(d, x + p * stride + first + v * lanes);
-      }
-      for (int r = 0; r < Rows; ++r)
-      {
-        const V slope = hn::Set(d, dy[(row + r) * kBlock + p]);
-        for (int v = 0; v < kVectors; ++v)
-        {
-          sum[r][v] = hn::MulAdd(slope, in[v], sum[r][v]);
-        }
-      }
-    }
-    for (int r = 0; r < Rows; ++r)
-    {
-      for (int v = 0; v < kVectors; ++v)
-      {
-        float* target = gradient + (row + r) * stride + first + v * lanes;
-        hn::Store(hn::Add(hn::Load(d, target), sum[r][v]), d, target);
-      }
-    }
+    WeightGradientTile<Rows, kVectors>(dy, row, x, stride, column, gradient);
+  }
+  for (; column < inputs; column += Lanes())
+  {
+    WeightGradientTile<Rows, 1>(dy, row, x, stride, column, gradient);
   }
 }
 
-// gradient [outputs][stride] += dy [outputs][kBlock] times x [kBlock][stride]; stride is a multiple of
-// kVectors vectors.
+// gradient [outputs][stride] += dy [outputs][kBlock] times x [kBlock][stride]; stride is a multiple of a
+// vector's lanes.
 HWY_INLINE void WeightGradient(
   const float* dy, const int outputs, const float* x, const int stride, const int inputs, float* gradient)
 {
+  // Of narrow layers more rows at once, so that enough sums are independent of each other.
+  constexpr int kMoreRows = 2 * kRows;
   int row = 0;
+  if (inputs < kVectors * Lanes())
+  {
+    for (; row + kMoreRows <= outputs; row += kMoreRows)
+    {
+      WeightGradientRows<kMoreRows>(dy, row, x, stride, inputs, gradient);
+    }
+  }
   for (; row + kRows <= outputs; row += kRows)
   {
     WeightGradientRows<kRows>(dy, row, x, stride, inputs, gradient);
@@ -108,231 +146,408 @@ HWY_INLINE void ReluGradient(const float* x, const int rows, float* dx)
   }
 }
 
-// A cell's interpolation weights along the four edges in x; zero for points outside the grid.
-HWY_INLINE void EdgeWeights(const Cell& cell, FloatVector weights[4])
-{
-  const Floats d;
-  const FloatVector one = hn::Set(d, 1.0f);
-  const FloatVector left_y = hn::Sub(one, cell.right[1]);
-  const FloatVector left_z = hn::IfThenElseZero(cell.inside, hn::Sub(one, cell.right[2]));
-  const FloatVector right_z = hn::IfThenElseZero(cell.inside, cell.right[2]);
-  weights[0] = hn::Mul(left_y, left_z);
-  weights[1] = hn::Mul(cell.right[1], left_z);
-  weights[2] = hn::Mul(left_y, right_z);
-  weights[3] = hn::Mul(cell.right[1], right_z);
-}
-
-// Several points of a vector may share a node, so adding to nodes goes point by point, never as a vector
-// scatter. Adds one channel's slopes to the nodes of the cells.
-HWY_INLINE void AddToNodes(
-  const Cell& cell, const Strides& strides, const FloatVector weights[4], const float* slopes, float* channel)
-{
-  const Floats d;
-  const Ints di;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
-  HWY_ALIGN std::int32_t node[16];
-  HWY_ALIGN float left[4][16], right[4][16];
-  hn::Store(cell.node, di, node);
-  for (int edge = 0; edge < 4; ++edge)
-  {
-    const FloatVector share = hn::Mul(hn::Load(d, slopes), weights[edge]);
-    const FloatVector on_right = hn::Mul(share, cell.right[0]);
-    hn::Store(hn::Sub(share, on_right), d, left[edge]);
-    hn::Store(on_right, d, right[edge]);
-  }
-  for (int lane = 0; lane < lanes; ++lane)
-  {
-    float* target = channel + node[lane];
-    for (int edge = 0; edge < 4; ++edge)
-    {
-      target[edges[edge]] += left[edge][lane];
-      target[edges[edge] + strides.x] += right[edge][lane];
-    }
-  }
-}
+// Points between two that are added one after the other; without a common divisor with kBlock. In a block of
+// 4x4x4 points it leads two or three points away along each axis.
+constexpr int kScatterStep = 43;
+// Floats of a grid from which on its nodes are fetched ahead: more than a core's own caches hold.
+constexpr std::size_t kPrefetchGridFloats = std::size_t{ 1 } << 16;
 
 #if HWY_TARGET != HWY_SCALAR
 
-// The same for grids of one channel: left and right node are neighbours in memory and are added to at once.
-HWY_INLINE void AddToPairs(
-  const Cell& cell, const Strides& strides, const FloatVector weights[4], const float* slopes, float* nodes)
+// Several points of a block may share a node, so slopes are added to nodes point by point, never as a vector
+// scatter; all channels of an edge's two nodes at once, since they follow each other.
+template <int kChannels>
+struct Shares
 {
-  const Floats d;
-  const Ints di;
-  const hn::FixedTag<float, 2> two;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
-  HWY_ALIGN std::int32_t node[16];
-  HWY_ALIGN float pairs[4][32];
-  hn::Store(cell.node, di, node);
-  for (int edge = 0; edge < 4; ++edge)
-  {
-    const FloatVector share = hn::Mul(hn::Load(d, slopes), weights[edge]);
-    const FloatVector on_right = hn::Mul(share, cell.right[0]);
-    hn::StoreInterleaved2(hn::Sub(share, on_right), on_right, d, pairs[edge]);
-  }
-  for (int lane = 0; lane < lanes; ++lane)
-  {
-    for (int edge = 0; edge < 4; ++edge)
-    {
-      float* target = nodes + node[lane] + edges[edge];
-      hn::StoreU(hn::Add(hn::LoadU(two, target), hn::Load(two, pairs[edge] + 2 * lane)), two, target);
-    }
-  }
-}
+  static_assert(
+    kChannels == 1 || kChannels == 2 || kChannels == 4, "what two interleaved stores can put together");
+  // What a point adds to the nodes of an edge, before the edge's weight: [point][left and right
+  // node][channel], but [node][point][channel] of four channels.
+  HWY_ALIGN float values[kBlock * 2 * kChannels];
+  HWY_ALIGN float weights[kEdges * kBlock];
 
-// The same for all channels of grids that have two or four.
-template <int Channels>
-HWY_INLINE void AddToChannels(
-  const Cell& cell, const Strides& strides, const FloatVector weights[4], const float* slopes, float* nodes)
-{
-  static_assert(Channels == 2 || Channels == 4, "four floats are two nodes of two channels, or one of four");
-  const Floats d;
-  const Ints di;
-  const hn::FixedTag<float, 4> four;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
-  HWY_ALIGN std::int32_t node[16];
-  HWY_ALIGN float weight[4][16], right[16];
-  hn::Store(cell.node, di, node);
-  hn::Store(cell.right[0], d, right);
-  for (int edge = 0; edge < 4; ++edge)
+  // For the vector of points at `offset`, given the slopes [channels][kBlock] of the grid's features.
+  HWY_INLINE void Set(const Cells& cells, const int offset, const float* slopes)
   {
-    hn::Store(weights[edge], d, weight[edge]);
-  }
-  for (int lane = 0; lane < lanes; ++lane)
-  {
-    float* first = nodes + node[lane];
-    HWY_ALIGN float left_shares[4], right_shares[4];
-    for (int channel = 0; channel < Channels; ++channel)
+    const Floats d;
+    FloatVector edge_weights[kEdges];
+    EdgeWeights(cells, offset, edge_weights);
+    for (int edge = 0; edge < kEdges; ++edge)
     {
-      const float slope = slopes[channel * kBlock + lane];
-      const float on_right = slope * right[lane];
-      left_shares[channel] = slope - on_right;
-      (Channels == 2 ? left_shares + 2 : right_shares)[channel] = on_right;
+      hn::Store(edge_weights[edge], d, weights + edge * kBlock + offset);
     }
-    const auto left = hn::Load(four, left_shares);
-    for (int edge = 0; edge < 4; ++edge)
+    const FloatVector right_x = hn::Load(d, cells.right_x + offset);
+    FloatVector left[kChannels], right[kChannels];
+    for (int channel = 0; channel < kChannels; ++channel)
     {
-      float* target = first + edges[edge];
-      const auto factor = hn::Set(four, weight[edge][lane]);
-      hn::StoreU(hn::MulAdd(left, factor, hn::LoadU(four, target)), four, target);
-      if (Channels == 4)
+      const FloatVector slope = hn::Load(d, slopes + channel * kBlock + offset);
+      right[channel] = hn::Mul(slope, right_x);
+      left[channel] = hn::Sub(slope, right[channel]);
+    }
+    if constexpr (kChannels == 1)
+    {
+      hn::StoreInterleaved2(left[0], right[0], d, values + offset * 2);
+    }
+    else if constexpr (kChannels == 2)
+    {
+      hn::StoreInterleaved4(left[0], left[1], right[0], right[1], d, values + offset * 4);
+    }
+    else
+    {
+      hn::StoreInterleaved4(left[0], left[1], left[2], left[3], d, values + offset * 4);
+      hn::StoreInterleaved4(right[0], right[1], right[2], right[3], d, values + (kBlock + offset) * 4);
+    }
+  }
+
+  HWY_INLINE void AddPoint(const Strides& strides, const int node, const int point, float* gradients) const
+  {
+    const hn::FixedTag<float, kChannels == 1 ? 2 : 4> d;
+    const auto share = hn::Load(d, values + point * (kChannels == 1 ? 2 : 4));
+    for (int edge = 0; edge < kEdges; ++edge)
+    {
+      const auto weight = hn::Set(d, weights[edge * kBlock + point]);
+      float* const target = gradients + node + strides.edges[edge];
+      hn::StoreU(hn::MulAdd(share, weight, hn::LoadU(d, target)), d, target);
+      if constexpr (kChannels == 4)
       {
-        const auto on_right = hn::MulAdd(hn::Load(four, right_shares), factor, hn::LoadU(four, target + 4));
-        hn::StoreU(on_right, four, target + 4);
+        const auto right = hn::Load(d, values + (kBlock + point) * 4);
+        hn::StoreU(hn::MulAdd(right, weight, hn::LoadU(d, target + 4)), d, target + 4);
       }
     }
+  }
+};
+
+// Per point and edge, the sums over channels of a node's value times its feature's slope: what the slopes
+// along the axes are made of.
+template <int kChannels>
+struct WeightedCorners
+{
+  HWY_ALIGN float slopes[kBlock * 4];          // [point][channel], of two channels twice
+  HWY_ALIGN float values[2 * kBlock * kEdges]; // [left and right node][point][edge]
+
+  HWY_INLINE void Set(const int offset, const float* of_features)
+  {
+    const Floats d;
+    FloatVector slope[4];
+    for (int i = 0; i < 4; ++i)
+    {
+      slope[i] = hn::Load(d, of_features + i % kChannels * kBlock + offset);
+    }
+    hn::StoreInterleaved4(slope[0], slope[1], slope[2], slope[3], d, slopes + offset * 4);
+  }
+
+  HWY_INLINE void AddPoint(const Strides& strides, const int node, const int point, const float* nodes)
+  {
+    const hn::FixedTag<float, 4> d;
+    const hn::FixedTag<double, 2> pairs;
+    using V = hn::Vec<decltype(d)>;
+    const auto low = [&](const V a, const V b)
+    { return hn::BitCast(d, hn::InterleaveLower(pairs, hn::BitCast(pairs, a), hn::BitCast(pairs, b))); };
+    const auto high = [&](const V a, const V b)
+    { return hn::BitCast(d, hn::InterleaveUpper(pairs, hn::BitCast(pairs, a), hn::BitCast(pairs, b))); };
+    const V slope = hn::Load(d, slopes + point * 4);
+    V left[kEdges], right[kEdges];
+    for (int edge = 0; edge < kEdges; ++edge)
+    {
+      const float* source = nodes + node + strides.edges[edge];
+      left[edge] = hn::Mul(hn::LoadU(d, source), slope);
+      right[edge] = kChannels == 4 ? hn::Mul(hn::LoadU(d, source + 4), slope) : left[edge];
+    }
+    V left_sum, right_sum;
+    if constexpr (kChannels == 4)
+    {
+      const auto sums = [&](const V v[kEdges])
+      {
+        const V first = hn::Add(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1]));
+        const V second = hn::Add(hn::InterleaveLower(d, v[2], v[3]), hn::InterleaveUpper(d, v[2], v[3]));
+        return hn::Add(low(first, second), high(first, second));
+      };
+      left_sum = sums(left);
+      right_sum = sums(right);
+    }
+    else
+    {
+      const V left_first = hn::InterleaveLower(d, left[0], left[1]);
+      const V left_second = hn::InterleaveLower(d, left[2], left[3]);
+      const V right_first = hn::InterleaveUpper(d, left[0], left[1]);
+      const V right_second = hn::InterleaveUpper(d, left[2], left[3]);
+      left_sum = hn::Add(low(left_first, left_second), high(left_first, left_second));
+      right_sum = hn::Add(low(right_first, right_second), high(right_first, right_second));
+    }
+    hn::Store(left_sum, d, values + point * kEdges);
+    hn::Store(right_sum, d, values + (kBlock + point) * kEdges);
+  }
+
+  HWY_INLINE void Load(const int offset, FloatVector left[kEdges], FloatVector right[kEdges]) const
+  {
+    const Floats d;
+    hn::LoadInterleaved4(d, values + offset * kEdges, left[0], left[1], left[2], left[3]);
+    hn::LoadInterleaved4(d, values + (kBlock + offset) * kEdges, right[0], right[1], right[2], right[3]);
+  }
+};
+
+// Of one channel nothing is to be summed.
+template <>
+struct WeightedCorners<1>
+{
+  Corners<1> corners;
+  const float* slopes = nullptr;
+
+  HWY_INLINE void Set(const int, const float* of_features) { slopes = of_features; }
+
+  HWY_INLINE void AddPoint(const Strides& strides, const int node, const int point, const float* nodes)
+  {
+    corners.CopyPoint(nodes, strides, node, point);
+  }
+
+  HWY_INLINE void Load(const int offset, FloatVector left[kEdges], FloatVector right[kEdges]) const
+  {
+    const FloatVector slope = hn::Load(Floats(), slopes + offset);
+    for (int edge = 0; edge < kEdges; ++edge)
+    {
+      corners.Load(edge, offset, left + edge, right + edge);
+      left[edge] = hn::Mul(left[edge], slope);
+      right[edge] = hn::Mul(right[edge], slope);
+    }
+  }
+};
+
+#endif
+
+// Sums over points of the slope of the loss with respect to a grid's transform, [3][4], by vector lane.
+struct TransformSlopes
+{
+  FloatVector sums[12];
+
+  HWY_INLINE TransformSlopes()
+  {
+    for (FloatVector& sum : sums)
+    {
+      sum = hn::Zero(Floats());
+    }
+  }
+
+  // For the vector of points at `offset`. `left` and `right` are, per edge, the sums over channels of the
+  // left (right) node's value times the feature's slope.
+  HWY_INLINE void Add(const amgsrn_network& net, const Cells& cells, const float* points, const int offset,
+    const FloatVector left[kEdges], const FloatVector right[kEdges])
+  {
+    const Floats d;
+    const FloatVector right_x = hn::Load(d, cells.right_x + offset);
+    const FloatVector right_y = hn::Load(d, cells.right_y + offset);
+    const FloatVector left_y = hn::Sub(hn::Set(d, 1.0f), right_y);
+    const FloatVector left_z = hn::Load(d, cells.left_z + offset);
+    const FloatVector right_z = hn::Load(d, cells.right_z + offset);
+    const auto inside = hn::Gt(hn::Add(left_z, right_z), hn::Zero(d)); // both are zero outside
+    FloatVector weights[kEdges], along[3], line[kEdges];
+    EdgeWeights(cells, offset, weights);
+    along[0] = hn::Zero(d);
+    for (int edge = 0; edge < kEdges; ++edge)
+    {
+      const FloatVector rise = hn::Sub(right[edge], left[edge]);
+      along[0] = hn::MulAdd(rise, weights[edge], along[0]);
+      line[edge] = hn::MulAdd(rise, right_x, left[edge]);
+    }
+    along[1] = hn::MulAdd(hn::Sub(line[1], line[0]), left_z, hn::Mul(hn::Sub(line[3], line[2]), right_z));
+    along[2] = hn::IfThenElseZero(
+      inside, hn::MulAdd(hn::Sub(line[2], line[0]), left_y, hn::Mul(hn::Sub(line[3], line[1]), right_y)));
+    const int nodes[3] = { net.width, net.height, net.depth };
+    for (int axis = 0; axis < 3; ++axis)
+    {
+      // From node units to the grid's own [-1, 1].
+      const FloatVector slope = hn::Mul(along[axis], hn::Set(d, 0.5f * static_cast<float>(nodes[axis] - 1)));
+      for (int k = 0; k < 3; ++k)
+      {
+        FloatVector& sum = sums[4 * axis + k];
+        sum = hn::MulAdd(slope, hn::Load(d, points + k * kBlock + offset), sum);
+      }
+      sums[4 * axis + 3] = hn::Add(sums[4 * axis + 3], slope);
+    }
+  }
+
+  HWY_INLINE void AddTo(float* transform) const
+  {
+    for (int i = 0; i < 12; ++i)
+    {
+      transform[i] += hn::GetLane(hn::SumOfLanes(Floats(), sums[i]));
+    }
+  }
+};
+
+#if HWY_TARGET != HWY_SCALAR
+
+// What the nodes of a grid and, if not null, its transform gain from one block of points.
+template <int kChannels>
+HWY_INLINE void AddBlockToGrid(const amgsrn_network& net, const Strides& strides, const Cells& cells,
+  const float* points, const float* slopes, const float* nodes, float* node_gradients,
+  TransformSlopes* transform)
+{
+  Shares<kChannels> shares;
+  WeightedCorners<kChannels> corners;
+  for (int offset = 0; offset < kBlock; offset += Lanes())
+  {
+    if (cells.active[offset / Lanes()])
+    {
+      shares.Set(cells, offset, slopes);
+    }
+  }
+  // Points that follow each other are often neighbours, and to add to a node that was written just before is
+  // slow: hence another order.
+  for (int i = 0; i < kBlock; ++i)
+  {
+    const int point = i * kScatterStep % kBlock;
+    if (cells.active[point / Lanes()])
+    {
+      shares.AddPoint(strides, cells.node[point], point, node_gradients);
+    }
+  }
+  if (!transform)
+  {
+    return;
+  }
+  for (int offset = 0; offset < kBlock; offset += Lanes())
+  {
+    if (!cells.active[offset / Lanes()])
+    {
+      continue;
+    }
+    corners.Set(offset, slopes);
+    for (int point = offset; point < offset + Lanes(); ++point)
+    {
+      corners.AddPoint(strides, cells.node[point], point, nodes);
+    }
+    FloatVector left[kEdges], right[kEdges];
+    corners.Load(offset, left, right);
+    transform->Add(net, cells, points, offset, left, right);
   }
 }
 
 #endif
 
-// Adds all channels' slopes [channels][kBlock] to the nodes of the cells.
-HWY_INLINE void AddToGrid(const amgsrn_network& net, const Cell& cell, const Strides& strides,
-  const FloatVector weights[4], const float* slopes, float* nodes)
+// The same for any number of channels, one after the other.
+HWY_INLINE void AddBlockByChannels(const amgsrn_network& net, const Strides& strides, const Cells& cells,
+  const float* points, const float* slopes, const float* nodes, float* node_gradients,
+  TransformSlopes* transform)
+{
+  const Floats d;
+  const Ints di;
+  HWY_ALIGN float left[kEdges * kBlock], right[kEdges * kBlock];
+  for (int offset = 0; offset < kBlock; offset += Lanes())
+  {
+    if (!cells.active[offset / Lanes()])
+    {
+      continue;
+    }
+    FloatVector weights[kEdges], left_sum[kEdges], right_sum[kEdges];
+    EdgeWeights(cells, offset, weights);
+    const FloatVector right_x = hn::Load(d, cells.right_x + offset);
+    const IntVector node = hn::Load(di, cells.node + offset);
+    for (int edge = 0; edge < kEdges; ++edge)
+    {
+      left_sum[edge] = right_sum[edge] = hn::Zero(d);
+    }
+    for (int channel = 0; channel < net.channels; ++channel)
+    {
+      const FloatVector slope = hn::Load(d, slopes + channel * kBlock + offset);
+      for (int edge = 0; edge < kEdges; ++edge)
+      {
+        const FloatVector share = hn::Mul(slope, weights[edge]);
+        const FloatVector on_right = hn::Mul(share, right_x);
+        hn::Store(hn::Sub(share, on_right), d, left + edge * kBlock + offset);
+        hn::Store(on_right, d, right + edge * kBlock + offset);
+        if (transform)
+        {
+          const float* source = nodes + channel + strides.edges[edge];
+          left_sum[edge] = hn::MulAdd(hn::GatherIndex(d, source, node), slope, left_sum[edge]);
+          right_sum[edge] = hn::MulAdd(hn::GatherIndex(d, source + strides.x, node), slope, right_sum[edge]);
+        }
+      }
+      for (int point = offset; point < offset + Lanes(); ++point)
+      {
+        float* const target = node_gradients + channel + cells.node[point];
+        for (int edge = 0; edge < kEdges; ++edge)
+        {
+          target[strides.edges[edge]] += left[edge * kBlock + point];
+          target[strides.edges[edge] + strides.x] += right[edge * kBlock + point];
+        }
+      }
+    }
+    if (transform)
+    {
+      transform->Add(net, cells, points, offset, left_sum, right_sum);
+    }
+  }
+}
+
+// What a grid's nodes and its transform gain from blocks of points [blocks][3][kBlock]: adds into
+// `node_gradients` (laid out as the network's features, of one grid) and, if not null, `transform`. `slopes`
+// are those of the grid's features, [channels][kBlock], `slope_stride` apart.
+template <int kChannels>
+HWY_INLINE void GridGradientWith(const amgsrn_network& net, const int grid, const float* points,
+  const std::int64_t blocks, const float* slopes, const std::size_t slope_stride, float* node_gradients,
+  TransformSlopes* transform)
+{
+  const Strides strides(net);
+  const float* const nodes = net.features + grid * strides.grid;
+  const float* const matrix = net.transforms + 12 * grid;
+  const bool prefetch = strides.grid > kPrefetchGridFloats;
+  Cells buffers[2];
+  bool any = FindCells(net, strides, matrix, points, buffers[0]);
+  for (std::int64_t block = 0; block < blocks; ++block)
+  {
+    const Cells& cells = buffers[block % 2];
+    bool any_next = false;
+    if (block + 1 < blocks)
+    {
+      Cells& next = buffers[(block + 1) % 2];
+      any_next = FindCells(net, strides, matrix, points + (block + 1) * 3 * kBlock, next);
+      if (prefetch && any_next)
+      {
+        PrefetchCells(next, strides, node_gradients);
+        if (transform)
+        {
+          PrefetchCells(next, strides, nodes);
+        }
+      }
+    }
+    if (any)
+    {
+      const float* const of_points = points + block * 3 * kBlock;
+      const float* const of_features = slopes + block * slope_stride;
+      if constexpr (kChannels == 0)
+      {
+        AddBlockByChannels(net, strides, cells, of_points, of_features, nodes, node_gradients, transform);
+      }
+#if HWY_TARGET != HWY_SCALAR
+      else
+      {
+        AddBlockToGrid<kChannels>(
+          net, strides, cells, of_points, of_features, nodes, node_gradients, transform);
+      }
+#endif
+    }
+    any = any_next;
+  }
+}
+
+HWY_INLINE void GridGradient(const amgsrn_network& net, const int grid, const float* points,
+  const std::int64_t blocks, const float* slopes, const std::size_t slope_stride, float* node_gradients,
+  TransformSlopes* transform)
 {
 #if HWY_TARGET != HWY_SCALAR
   switch (net.channels)
   {
     case 1:
-      return AddToPairs(cell, strides, weights, slopes, nodes);
+      return GridGradientWith<1>(net, grid, points, blocks, slopes, slope_stride, node_gradients, transform);
     case 2:
-      return AddToChannels<2>(cell, strides, weights, slopes, nodes);
+      return GridGradientWith<2>(net, grid, points, blocks, slopes, slope_stride, node_gradients, transform);
     case 4:
-      return AddToChannels<4>(cell, strides, weights, slopes, nodes);
+      return GridGradientWith<4>(net, grid, points, blocks, slopes, slope_stride, node_gradients, transform);
     default:
       break;
   }
 #endif
-  for (int channel = 0; channel < net.channels; ++channel)
-  {
-    AddToNodes(cell, strides, weights, slopes + channel * kBlock, nodes + channel);
-  }
-}
-
-// Slope of the loss with respect to the points' positions in the grid, in node units along each axis.
-HWY_INLINE void PositionSlopes(const amgsrn_network& net, const Cell& cell, const Strides& strides,
-  const FloatVector weights[4], const float* slopes, const float* nodes, FloatVector by_axis[3])
-{
-  const Floats d;
-  const FloatVector one = hn::Set(d, 1.0f);
-  const FloatVector left_y = hn::Sub(one, cell.right[1]), left_z = hn::Sub(one, cell.right[2]);
-  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
-  for (int axis = 0; axis < 3; ++axis)
-  {
-    by_axis[axis] = hn::Zero(d);
-  }
-  for (int channel = 0; channel < net.channels; ++channel)
-  {
-    const FloatVector slope = hn::IfThenElseZero(cell.inside, hn::Load(d, slopes + channel * kBlock));
-    FloatVector along_x = hn::Zero(d), line[4];
-    for (int edge = 0; edge < 4; ++edge)
-    {
-      const FloatVector low = hn::GatherIndex(d, nodes + channel + edges[edge], cell.node);
-      const FloatVector rise =
-        hn::Sub(hn::GatherIndex(d, nodes + channel + edges[edge] + strides.x, cell.node), low);
-      along_x = hn::MulAdd(rise, weights[edge], along_x);
-      line[edge] = hn::MulAdd(rise, cell.right[0], low);
-    }
-    const FloatVector along_y =
-      hn::MulAdd(hn::Sub(line[1], line[0]), left_z, hn::Mul(hn::Sub(line[3], line[2]), cell.right[2]));
-    const FloatVector along_z =
-      hn::MulAdd(hn::Sub(line[2], line[0]), left_y, hn::Mul(hn::Sub(line[3], line[1]), cell.right[1]));
-    by_axis[0] = hn::MulAdd(slope, along_x, by_axis[0]);
-    by_axis[1] = hn::MulAdd(slope, along_y, by_axis[1]);
-    by_axis[2] = hn::MulAdd(slope, along_z, by_axis[2]);
-  }
-}
-
-// What a grid's nodes and its transform gain from one block: adds into `nodes` (laid out as the network's
-// features, of one grid) and, if not null, `transform` [3][4]. `slopes` [channels][kBlock] are those of the
-// grid's features.
-HWY_INLINE void GridGradient(const amgsrn_network& net, const int grid, const float* points,
-  const float* slopes, float* nodes, float* transform)
-{
-  const Floats d;
-  const Strides strides(net);
-  const float half_sizes[3] = { 0.5f * (net.width - 1), 0.5f * (net.height - 1), 0.5f * (net.depth - 1) };
-  FloatVector sums[12];
-  for (FloatVector& sum : sums)
-  {
-    sum = hn::Zero(d);
-  }
-  for (int offset = 0; offset < kBlock; offset += static_cast<int>(hn::Lanes(d)))
-  {
-    const Cell cell = FindCell(net, strides, net.transforms + 12 * grid, points, offset);
-    if (hn::AllFalse(d, cell.inside))
-    {
-      continue;
-    }
-    FloatVector weights[4];
-    EdgeWeights(cell, weights);
-    AddToGrid(net, cell, strides, weights, slopes + offset, nodes);
-    if (!transform)
-    {
-      continue;
-    }
-    FloatVector by_axis[3];
-    PositionSlopes(net, cell, strides, weights, slopes + offset, net.features + grid * strides.grid, by_axis);
-    for (int axis = 0; axis < 3; ++axis)
-    {
-      const FloatVector slope = hn::Mul(by_axis[axis], hn::Set(d, half_sizes[axis]));
-      for (int k = 0; k < 3; ++k)
-      {
-        sums[4 * axis + k] = hn::MulAdd(slope, hn::Load(d, points + k * kBlock + offset), sums[4 * axis + k]);
-      }
-      sums[4 * axis + 3] = hn::Add(sums[4 * axis + 3], slope);
-    }
-  }
-  if (transform)
-  {
-    for (int i = 0; i < 12; ++i)
-    {
-      transform[i] += hn::GetLane(hn::SumOfLanes(d, sums[i]));
-    }
-  }
+  GridGradientWith<0>(net, grid, points, blocks, slopes, slope_stride, node_gradients, transform);
 }
 
 } // namespace HWY_NAMESPACE

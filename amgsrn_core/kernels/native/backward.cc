@@ -8,7 +8,9 @@
 
 #include "amgsrn_kernels.h"
 #include "backward-inl.h"
+#include "bf16.h"
 #include "block.h"
+#include "mlp-bf16-inl.h"
 
 #include <hwy/highway.h>
 
@@ -26,6 +28,8 @@ struct MlpLayout
   int stride[AMGSRN_MAX_LAYERS];                       // inputs, padded to whole vectors
   AlignedFloats transposed_weights[AMGSRN_MAX_LAYERS]; // [inputs][outputs]
   int widest;
+  bool bf16; // whether the gradients are computed in bfloat16, with what follows
+  Bf16Matrix bf16_transposed_weights[AMGSRN_MAX_LAYERS]; // [inputs][outputs]
 };
 
 // What a thread needs for itself: [..][kBlock] arrays, and its share of the gradients ([outputs][stride],
@@ -37,6 +41,7 @@ struct MlpScratch
   float* weights[AMGSRN_MAX_LAYERS];
   float* biases[AMGSRN_MAX_LAYERS];
   float* transposed;
+  std::uint32_t* pairs[3]; // of bfloat16, each [widest stride][kBlock / 2]
   float* slopes;
   float* other_slopes;
   double squared_error;
@@ -87,46 +92,64 @@ void LossSlopes(const Loss& loss, const std::int64_t first, const int available,
   }
 }
 
-// Forward and backward through the MLP for the block that starts at point `first`; the gradient with respect
+// gradient [outputs] += sums over points of dy [outputs][kBlock].
+void AddBiasGradient(const float* dy, const int outputs, float* gradient)
+{
+  for (int row = 0; row < outputs; ++row)
+  {
+    float sum = 0.0f;
+    for (int p = 0; p < kBlock; ++p)
+    {
+      sum += dy[row * kBlock + p];
+    }
+    gradient[row] += sum;
+  }
+}
+
+// Forward and backward through the MLP for the block [3][kBlock] whose points are number `first`
+// to `first + available`; the gradient with respect
 // to the features goes to `features` [grids * channels][kBlock], the gradients of weights and biases are
 // added to the scratch's.
-void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float* points,
+void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float* block,
   const std::int64_t first, const int available, const Loss& loss, MlpScratch& scratch, float* features)
 {
-  HWY_ALIGN float block[3 * kBlock];
-  LoadPoints(points + 3 * first, available, block);
   Encode(net, block, scratch.inputs[0]);
   float* dy = scratch.slopes;
   float* dx = scratch.other_slopes;
   for (int layer = 0; layer < net.layers; ++layer)
   {
     const bool last = layer + 1 == net.layers;
-    if (!last || !loss.slopes)
+    if (last && loss.slopes)
     {
-      Linear(net.weights[layer], net.biases[layer], net.outputs[layer], layout.inputs[layer],
-        scratch.inputs[layer], last ? dy : scratch.inputs[layer + 1], !last);
+      break; // the slopes are given: the values are not needed
     }
+    Linear(net.weights[layer], net.biases[layer], net.outputs[layer], layout.inputs[layer],
+      scratch.inputs[layer], last ? dy : scratch.inputs[layer + 1], !last);
   }
   LossSlopes(loss, first, available, net.outputs[net.layers - 1], dy, scratch.squared_error);
   for (int layer = net.layers - 1; layer >= 0; --layer)
   {
     const int rows = net.outputs[layer], inputs = layout.inputs[layer];
-    Transpose(scratch.inputs[layer], inputs, scratch.transposed, layout.stride[layer]);
-    WeightGradient(dy, rows, scratch.transposed, layout.stride[layer], inputs, scratch.weights[layer]);
     if (net.biases[layer])
     {
-      for (int row = 0; row < rows; ++row)
-      {
-        float sum = 0.0f;
-        for (int p = 0; p < kBlock; ++p)
-        {
-          sum += dy[row * kBlock + p];
-        }
-        scratch.biases[layer][row] += sum;
-      }
+      AddBiasGradient(dy, rows, scratch.biases[layer]);
     }
-    Linear(
-      layout.transposed_weights[layer].get(), nullptr, inputs, rows, dy, layer == 0 ? features : dx, false);
+    float* const target = layer == 0 ? features : dx;
+#if AMGSRN_TARGET_HAS_BF16
+    if (layout.bf16)
+    {
+      Bf16WeightGradient(
+        dy, rows, scratch.inputs[layer], inputs, layout.stride[layer], scratch.weights[layer], scratch.pairs);
+      PackBlock(dy, rows, scratch.pairs[0]);
+      Bf16Linear(layout.bf16_transposed_weights[layer], nullptr, scratch.pairs[0], target);
+    }
+    else
+#endif
+    {
+      Transpose(scratch.inputs[layer], inputs, scratch.transposed, layout.stride[layer]);
+      WeightGradient(dy, rows, scratch.transposed, layout.stride[layer], inputs, scratch.weights[layer]);
+      Linear(layout.transposed_weights[layer].get(), nullptr, inputs, rows, dy, target, false);
+    }
     if (layer > 0)
     {
       ReluGradient(scratch.inputs[layer], inputs, dx);
@@ -135,18 +158,24 @@ void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float
   }
 }
 
-// Adds what blocks [0, blocks) of a chunk give to one grid.
+// Adds what the points [blocks][3][kBlock] give to one grid.
 void GridGradientOfBlocks(const amgsrn_network& net, const int grid, const float* points,
-  const std::int64_t count, const float* slopes, float* nodes, float* transform)
+  const std::int64_t blocks, const float* slopes, float* nodes, float* transform)
 {
-  HWY_ALIGN float block[3 * kBlock];
-  const std::size_t features = static_cast<std::size_t>(net.grids) * net.channels * kBlock;
-  for (std::int64_t start = 0; start < count; start += kBlock)
+  const std::size_t features_per_block = static_cast<std::size_t>(net.grids) * net.channels * kBlock;
+  TransformSlopes sums;
+  GridGradient(net, grid, points, blocks, slopes + static_cast<std::size_t>(grid) * net.channels * kBlock,
+    features_per_block, nodes, transform ? &sums : nullptr);
+  if (transform)
   {
-    LoadPoints(points + 3 * start, std::min<std::int64_t>(kBlock, count - start), block);
-    GridGradient(
-      net, grid, block, slopes + start / kBlock * features + grid * net.channels * kBlock, nodes, transform);
+    sums.AddTo(transform);
   }
+}
+
+// Whether MlpGradient can work in bfloat16 with this instruction set.
+bool GradientHasBf16()
+{
+  return AMGSRN_TARGET_HAS_BF16;
 }
 
 } // namespace HWY_NAMESPACE
@@ -162,36 +191,45 @@ namespace amgsrn
 {
 HWY_EXPORT(MlpGradient);
 HWY_EXPORT(GridGradientOfBlocks);
+HWY_EXPORT(GradientHasBf16);
 
 namespace
 {
 
 // Points per chunk: bounds the memory for the features' gradients, whatever the number of points.
 constexpr std::int64_t kChunk = 1 << 14;
+// Floats in the largest vector.
+constexpr int kLargestVector = 16;
+// Rows by which packed layers may be padded.
+constexpr int kRowPadding = 16;
 // Blocks per thread at which starting one pays.
 constexpr std::int64_t kBlocksPerThread = 16;
 
-bool MakeLayout(const amgsrn_network& net, MlpLayout& layout)
+bool MakeLayout(const amgsrn_network& net, const bool fast, MlpLayout& layout)
 {
+  layout.bf16 = fast && HasBf16() && HWY_DYNAMIC_DISPATCH(GradientHasBf16)();
   int inputs = net.grids * net.channels;
   layout.widest = inputs;
   for (int layer = 0; layer < net.layers; ++layer)
   {
     const int outputs = net.outputs[layer];
     layout.inputs[layer] = inputs;
-    layout.stride[layer] = (inputs + kBlock - 1) / kBlock * kBlock;
+    layout.stride[layer] = (inputs + kLargestVector - 1) / kLargestVector * kLargestVector;
     layout.widest = std::max(layout.widest, outputs);
-    layout.transposed_weights[layer] = AllocateFloats(static_cast<std::size_t>(inputs) * outputs);
+    if (layout.bf16)
+    {
+      if (!MakeBf16Matrix(
+            net.weights[layer], inputs, outputs, 1, inputs, layout.bf16_transposed_weights[layer]))
+      {
+        return false;
+      }
+      inputs = outputs;
+      continue;
+    }
+    layout.transposed_weights[layer] = Transposed(net.weights[layer], outputs, inputs);
     if (!layout.transposed_weights[layer])
     {
       return false;
-    }
-    for (int row = 0; row < outputs; ++row)
-    {
-      for (int column = 0; column < inputs; ++column)
-      {
-        layout.transposed_weights[layer][column * outputs + row] = net.weights[layer][row * inputs + column];
-      }
     }
     inputs = outputs;
   }
@@ -208,7 +246,9 @@ bool MakeScratch(const amgsrn_network& net, const MlpLayout& layout, MlpScratch&
     widest_stride = std::max<std::size_t>(widest_stride, layout.stride[layer]);
     gradients += static_cast<std::size_t>(net.outputs[layer]) * (layout.stride[layer] + kBlock);
   }
-  const std::size_t size = activations + widest_stride * kBlock + gradients;
+  // Transposed activations, or three arrays of pairs of bfloat16.
+  const std::size_t pairs = (widest_stride + kRowPadding) * (kBlock / 2);
+  const std::size_t size = activations + widest_stride * kBlock + 3 * pairs + gradients;
   scratch.memory = AllocateFloats(size);
   if (!scratch.memory)
   {
@@ -226,6 +266,10 @@ bool MakeScratch(const amgsrn_network& net, const MlpLayout& layout, MlpScratch&
   scratch.slopes = take(static_cast<std::size_t>(layout.widest) * kBlock);
   scratch.other_slopes = take(static_cast<std::size_t>(layout.widest) * kBlock);
   scratch.transposed = take(widest_stride * kBlock);
+  for (std::uint32_t*& array : scratch.pairs)
+  {
+    array = reinterpret_cast<std::uint32_t*>(take(pairs));
+  }
   for (int layer = 0; layer < net.layers; ++layer)
   {
     scratch.inputs[layer] = take(static_cast<std::size_t>(layout.inputs[layer]) * kBlock);
@@ -263,7 +307,7 @@ void AddMlpGradients(const amgsrn_network& net, const MlpLayout& layout, const M
 }
 
 bool AddGradients(const amgsrn_network& net, const float* points, const std::int64_t count, const Loss& loss,
-  const amgsrn_gradients& gradients, const int threads, double& squared_error)
+  const amgsrn_gradients& gradients, const bool fast, const int threads, double& squared_error)
 {
   const std::int64_t largest_chunk = std::min(kChunk, (count + kBlock - 1) / kBlock * kBlock);
   const std::size_t features_per_block = static_cast<std::size_t>(net.grids) * net.channels * kBlock;
@@ -273,7 +317,8 @@ bool AddGradients(const amgsrn_network& net, const float* points, const std::int
   MlpLayout layout;
   std::vector<MlpScratch> scratches(team);
   const AlignedFloats slopes = AllocateFloats(largest_chunk / kBlock * features_per_block);
-  bool complete = MakeLayout(net, layout) && slopes;
+  const AlignedFloats blocks = AllocateFloats(largest_chunk * 3);
+  bool complete = MakeLayout(net, fast, layout) && slopes && blocks;
   for (MlpScratch& scratch : scratches)
   {
     complete = complete && MakeScratch(net, layout, scratch);
@@ -290,9 +335,12 @@ bool AddGradients(const amgsrn_network& net, const float* points, const std::int
       {
         for (std::int64_t block = first; block < end; ++block)
         {
-          const int available = static_cast<int>(std::min<std::int64_t>(kBlock, size - block * kBlock));
+          const std::int64_t point = start + block * kBlock;
+          const int available = static_cast<int>(std::min<std::int64_t>(kBlock, count - point));
+          float* const block_points = blocks.get() + block * 3 * kBlock;
+          LoadPoints(points + 3 * point, available, block_points);
           HWY_DYNAMIC_DISPATCH(MlpGradient)
-          (net, layout, points, start + block * kBlock, available, loss, scratches[thread],
+          (net, layout, block_points, point, available, loss, scratches[thread],
             slopes.get() + block * features_per_block);
         }
       });
@@ -302,7 +350,7 @@ bool AddGradients(const amgsrn_network& net, const float* points, const std::int
         for (std::int64_t grid = first; grid < end; ++grid)
         {
           HWY_DYNAMIC_DISPATCH(GridGradientOfBlocks)
-          (net, static_cast<int>(grid), points + 3 * start, size, slopes.get(),
+          (net, static_cast<int>(grid), blocks.get(), (size + kBlock - 1) / kBlock, slopes.get(),
             gradients.features + grid * nodes_per_grid,
             gradients.transforms ? gradients.transforms + 12 * grid : nullptr);
         }
@@ -320,20 +368,21 @@ bool AddGradients(const amgsrn_network& net, const float* points, const std::int
 } // namespace amgsrn
 
 extern "C" int32_t amgsrn_backward(const amgsrn_network* network, const float* points, int64_t count,
-  const float* value_gradients, const amgsrn_gradients* gradients, int32_t threads)
+  const float* value_gradients, const amgsrn_gradients* gradients, int32_t fast, int32_t threads)
 {
   double unused = 0.0;
   const amgsrn::Loss loss = { value_gradients, nullptr, 0.0f };
-  return amgsrn::AddGradients(*network, points, count, loss, *gradients, threads, unused) ? 0 : 1;
+  return amgsrn::AddGradients(*network, points, count, loss, *gradients, fast, threads, unused) ? 0 : 1;
 }
 
 extern "C" int32_t amgsrn_squared_error(const amgsrn_network* network, const float* points, int64_t count,
-  const float* targets, const amgsrn_gradients* gradients, double* mean_squared_error, int32_t threads)
+  const float* targets, const amgsrn_gradients* gradients, double* mean_squared_error, int32_t fast,
+  int32_t threads)
 {
   const double values = static_cast<double>(count) * network->outputs[network->layers - 1];
   const amgsrn::Loss loss = { nullptr, targets, static_cast<float>(2.0 / values) };
   double sum = 0.0;
-  if (!amgsrn::AddGradients(*network, points, count, loss, *gradients, threads, sum))
+  if (!amgsrn::AddGradients(*network, points, count, loss, *gradients, fast, threads, sum))
   {
     return 1;
   }

@@ -16,15 +16,42 @@ constexpr int kBlock = 64;
 
 struct AlignedFree
 {
-  void operator()(float* memory) const { std::free(memory); }
+  template <class T>
+  void operator()(T* memory) const
+  {
+    std::free(memory);
+  }
 };
-using AlignedFloats = std::unique_ptr<float[], AlignedFree>;
+template <class T>
+using AlignedArray = std::unique_ptr<T[], AlignedFree>;
+using AlignedFloats = AlignedArray<float>;
 
-// `count` floats aligned to a cache line, not initialized; null when memory ran out.
-inline AlignedFloats AllocateFloats(std::size_t count)
+// `count` numbers aligned to a cache line, not initialized; null when memory ran out.
+template <class T>
+AlignedArray<T> Allocate(const std::size_t count)
 {
-  const std::size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
-  return AlignedFloats(static_cast<float*>(std::aligned_alloc(64, bytes)));
+  const std::size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
+  return AlignedArray<T>(static_cast<T*>(std::aligned_alloc(64, bytes)));
+}
+
+inline AlignedFloats AllocateFloats(const std::size_t count)
+{
+  return Allocate<float>(count);
+}
+
+// A matrix [rows][columns] as [columns][rows]; null when memory ran out.
+inline AlignedFloats Transposed(const float* matrix, const int rows, const int columns)
+{
+  AlignedFloats result = AllocateFloats(static_cast<std::size_t>(rows) * columns);
+  for (int row = 0; result && row < rows; ++row)
+  {
+    for (int column = 0; column < columns; ++column)
+    {
+      result[static_cast<std::size_t>(column) * rows + row] =
+        matrix[static_cast<std::size_t>(row) * columns + column];
+    }
+  }
+  return result;
 }
 
 // Transpose up to kBlock points (x, y, z) into a block; what is missing is filled with the last point.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Trilinear features of all grids for one block of points. Compiled once per instruction set (Google
 // Highway's -inl.h convention).
+//
+// A gather instruction fetches one number after the other, so fetching a cell's eight corners with gathers
+// takes longer than all the arithmetic. Instead, neighbouring corners are copied together, point by point, to
+// where vectors can be loaded from: see CopyCorners.
 #if defined(AMGSRN_ENCODE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AMGSRN_ENCODE_INL_H_
 #undef AMGSRN_ENCODE_INL_H_
@@ -11,7 +15,10 @@
 #include "amgsrn_kernels.h"
 #include "block.h"
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
+
+#include <cstring>
 
 HWY_BEFORE_NAMESPACE();
 namespace amgsrn
@@ -26,13 +33,13 @@ using FloatVector = hn::Vec<Floats>;
 using IntVector = hn::Vec<Ints>;
 using FloatMask = hn::Mask<Floats>;
 
-// Where the points of one vector are in one grid.
-struct Cell
+HWY_INLINE int Lanes()
 {
-  FloatMask inside;     // within the grid or the voxel around it, where features fade to zero
-  IntVector node;       // index of the cell's first node's first channel, 0 where not inside
-  FloatVector right[3]; // weight of the upper node along x, y, z
-};
+  return static_cast<int>(hn::Lanes(Floats()));
+}
+
+// A cell has four edges along x: lower y and z, upper y, upper z, upper both.
+constexpr int kEdges = 4;
 
 // Strides of a grid with its ring of zeros, in floats.
 struct Strides
@@ -41,11 +48,27 @@ struct Strides
     : x(net.channels)
     , y((net.width + 2) * net.channels)
     , z((net.height + 2) * y)
+    , edges{ 0, y, z, y + z }
     , grid(static_cast<std::size_t>(net.depth + 2) * z)
   {
   }
   int x, y, z;
+  int edges[kEdges];
   std::size_t grid;
+};
+
+// Where a block's points are in one grid: for each point the index of its cell's first node (its first
+// channel) and the weights of the cell's lower and upper nodes along each axis. Outside the grid and the
+// voxel around it, where features fade to zero, the node is 0 and both weights along z are 0.
+struct Cells
+{
+  HWY_ALIGN std::int32_t node[kBlock];
+  HWY_ALIGN float right_x[kBlock];
+  HWY_ALIGN float right_y[kBlock];
+  HWY_ALIGN float left_z[kBlock];
+  HWY_ALIGN float right_z[kBlock];
+  // Whether any point of the vector that begins at [offset / lanes] is inside.
+  bool active[kBlock];
 };
 
 // Position of the points in node units of a grid with its ring, along one axis of the grid: row of the
@@ -60,175 +83,262 @@ HWY_INLINE FloatVector NodePosition(
   return hn::MulAdd(local, half, hn::Add(half, hn::Set(d, 1.0f)));
 }
 
-HWY_INLINE Cell FindCell(const amgsrn_network& net, const Strides& strides, const float* transform,
-  const float* block, const int offset)
+// Finds the cells of a block's points [3][kBlock]; returns whether any point is inside.
+HWY_INLINE bool FindCells(const amgsrn_network& net, const Strides& strides, const float* transform,
+  const float* points, Cells& cells)
 {
   const Floats d;
   const Ints di;
-  const FloatVector x = hn::Load(d, block + offset);
-  const FloatVector y = hn::Load(d, block + kBlock + offset);
-  const FloatVector z = hn::Load(d, block + 2 * kBlock + offset);
   const int nodes[3] = { net.width, net.height, net.depth };
   const int stride[3] = { strides.x, strides.y, strides.z };
-  Cell cell;
-  cell.node = hn::Zero(di);
-  for (int axis = 0; axis < 3; ++axis)
+  bool any = false;
+  for (int offset = 0; offset < kBlock; offset += Lanes())
   {
-    const FloatVector position = NodePosition(transform + 4 * axis, x, y, z, nodes[axis]);
-    const FloatMask within = hn::And(
-      hn::Gt(position, hn::Zero(d)), hn::Lt(position, hn::Set(d, static_cast<float>(nodes[axis] + 1))));
-    cell.inside = axis == 0 ? within : hn::And(cell.inside, within);
-    const FloatVector lower = hn::Floor(position);
-    cell.right[axis] = hn::Sub(position, lower);
-    cell.node = hn::Add(cell.node, hn::Mul(hn::ConvertTo(di, lower), hn::Set(di, stride[axis])));
-  }
-  cell.node = hn::IfThenElseZero(hn::RebindMask(di, cell.inside), cell.node);
-  return cell;
-}
-
-// One channel of the cells' eight corners, interpolated.
-HWY_INLINE FloatVector Interpolate(const Cell& cell, const Strides& strides, const float* channel)
-{
-  const Floats d;
-  const FloatVector one = hn::Set(d, 1.0f);
-  const FloatVector left_y = hn::Sub(one, cell.right[1]), left_z = hn::Sub(one, cell.right[2]);
-  const FloatVector weights[4] = { hn::Mul(left_y, left_z), hn::Mul(cell.right[1], left_z),
-    hn::Mul(left_y, cell.right[2]), hn::Mul(cell.right[1], cell.right[2]) };
-  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
-  FloatVector left = hn::Zero(d), right = hn::Zero(d);
-  for (int edge = 0; edge < 4; ++edge)
-  {
-    left = hn::MulAdd(hn::GatherIndex(d, channel + edges[edge], cell.node), weights[edge], left);
-    right =
-      hn::MulAdd(hn::GatherIndex(d, channel + edges[edge] + strides.x, cell.node), weights[edge], right);
-  }
-  return hn::IfThenElseZero(cell.inside, hn::MulAdd(hn::Sub(right, left), cell.right[0], left));
-}
-
-#if HWY_TARGET != HWY_SCALAR
-
-// The same for grids of one channel: a cell's left and right nodes are neighbours in memory and are fetched
-// as one 64-bit number.
-HWY_INLINE FloatVector InterpolatePairs(const Cell& cell, const Strides& strides, const float* nodes)
-{
-  const Floats d;
-  const hn::Repartition<std::int64_t, Floats> wide;
-  const FloatVector one = hn::Set(d, 1.0f);
-  const FloatVector left_y = hn::Sub(one, cell.right[1]), left_z = hn::Sub(one, cell.right[2]);
-  const FloatVector weights[4] = { hn::Mul(left_y, left_z), hn::Mul(cell.right[1], left_z),
-    hn::Mul(left_y, cell.right[2]), hn::Mul(cell.right[1], cell.right[2]) };
-  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
-  const auto bytes = hn::ShiftLeft<2>(cell.node);
-  const auto lower = hn::PromoteTo(wide, hn::LowerHalf(bytes));
-  const auto upper = hn::PromoteTo(wide, hn::UpperHalf(hn::Half<Ints>(), bytes));
-  FloatVector left = hn::Zero(d), right = hn::Zero(d);
-  for (int edge = 0; edge < 4; ++edge)
-  {
-    const auto* base = reinterpret_cast<const std::int64_t*>(nodes + edges[edge]);
-    const FloatVector low = hn::BitCast(d, hn::GatherOffset(wide, base, lower));
-    const FloatVector high = hn::BitCast(d, hn::GatherOffset(wide, base, upper));
-    left = hn::MulAdd(hn::ConcatEven(d, high, low), weights[edge], left);
-    right = hn::MulAdd(hn::ConcatOdd(d, high, low), weights[edge], right);
-  }
-  return hn::IfThenElseZero(cell.inside, hn::MulAdd(hn::Sub(right, left), cell.right[0], left));
-}
-
-// The same for grids of two or four channels, all channels at once: per point and edge of its cell, one or
-// two loads of four floats.
-template <int Channels>
-HWY_INLINE void InterpolateChannels(
-  const Cell& cell, const Strides& strides, const float* nodes, float* features)
-{
-  static_assert(Channels == 2 || Channels == 4, "four floats are two nodes of two channels, or one of four");
-  const Floats d;
-  const Ints di;
-  const hn::FixedTag<float, 4> four;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const FloatVector one = hn::Set(d, 1.0f);
-  const FloatVector left_y = hn::Sub(one, cell.right[1]), left_z = hn::Sub(one, cell.right[2]);
-  const int edges[4] = { 0, strides.y, strides.z, strides.y + strides.z };
-  HWY_ALIGN float weights[4][16], right[16];
-  HWY_ALIGN std::int32_t node[16];
-  // No point outside the grid has any weight.
-  const FloatVector weight_z[2] = { hn::IfThenElseZero(cell.inside, left_z),
-    hn::IfThenElseZero(cell.inside, cell.right[2]) };
-  hn::Store(hn::Mul(left_y, weight_z[0]), d, weights[0]);
-  hn::Store(hn::Mul(cell.right[1], weight_z[0]), d, weights[1]);
-  hn::Store(hn::Mul(left_y, weight_z[1]), d, weights[2]);
-  hn::Store(hn::Mul(cell.right[1], weight_z[1]), d, weights[3]);
-  hn::Store(cell.right[0], d, right);
-  hn::Store(cell.node, di, node);
-  for (int lane = 0; lane < lanes; ++lane)
-  {
-    const float* first = nodes + node[lane];
-    auto left_sum = hn::Zero(four), right_sum = hn::Zero(four);
-    for (int edge = 0; edge < 4; ++edge)
+    const FloatVector x = hn::Load(d, points + offset);
+    const FloatVector y = hn::Load(d, points + kBlock + offset);
+    const FloatVector z = hn::Load(d, points + 2 * kBlock + offset);
+    FloatMask inside{};
+    FloatVector right[3];
+    IntVector node = hn::Zero(di);
+    for (int axis = 0; axis < 3; ++axis)
     {
-      const auto weight = hn::Set(four, weights[edge][lane]);
-      left_sum = hn::MulAdd(hn::LoadU(four, first + edges[edge]), weight, left_sum);
-      if (Channels == 4)
+      const FloatVector position = NodePosition(transform + 4 * axis, x, y, z, nodes[axis]);
+      const FloatMask within = hn::And(
+        hn::Gt(position, hn::Zero(d)), hn::Lt(position, hn::Set(d, static_cast<float>(nodes[axis] + 1))));
+      inside = axis == 0 ? within : hn::And(inside, within);
+      const FloatVector lower = hn::Floor(position);
+      right[axis] = hn::Sub(position, lower);
+      node = hn::Add(node, hn::Mul(hn::ConvertTo(di, lower), hn::Set(di, stride[axis])));
+    }
+    const bool active = !hn::AllFalse(d, inside);
+    any = any || active;
+    cells.active[offset / Lanes()] = active;
+    hn::Store(hn::IfThenElseZero(hn::RebindMask(di, inside), node), di, cells.node + offset);
+    hn::Store(right[0], d, cells.right_x + offset);
+    hn::Store(right[1], d, cells.right_y + offset);
+    hn::Store(hn::IfThenElseZero(inside, hn::Sub(hn::Set(d, 1.0f), right[2])), d, cells.left_z + offset);
+    hn::Store(hn::IfThenElseZero(inside, right[2]), d, cells.right_z + offset);
+  }
+  return any;
+}
+
+// The weights of the four edges of the cells of one vector of points.
+HWY_INLINE void EdgeWeights(const Cells& cells, const int offset, FloatVector weights[kEdges])
+{
+  const Floats d;
+  const FloatVector right_y = hn::Load(d, cells.right_y + offset);
+  const FloatVector left_y = hn::Sub(hn::Set(d, 1.0f), right_y);
+  const FloatVector left_z = hn::Load(d, cells.left_z + offset);
+  const FloatVector right_z = hn::Load(d, cells.right_z + offset);
+  weights[0] = hn::Mul(left_y, left_z);
+  weights[1] = hn::Mul(right_y, left_z);
+  weights[2] = hn::Mul(left_y, right_z);
+  weights[3] = hn::Mul(right_y, right_z);
+}
+
+// How the corners of a block's cells are copied, by the number of channels: the nodes of an edge follow each
+// other, as do the channels of a node. Grids with another number of channels take the slower way, one channel
+// after the other (kChannels 0).
+template <int kChannels>
+struct Corners
+{
+  static_assert(
+    kChannels == 1 || kChannels == 2 || kChannels == 4, "what two interleaved loads can take apart");
+  static constexpr int kPerEdge = 2 * kChannels; // floats
+  // [edge][point][left and right node][channel], but [edge][node][point][channel] of four channels.
+  HWY_ALIGN float values[kEdges * kBlock * kPerEdge];
+
+  HWY_INLINE void CopyPoint(const float* nodes, const Strides& strides, const int node, const int point)
+  {
+    for (int edge = 0; edge < kEdges; ++edge)
+    {
+      const float* source = nodes + node + strides.edges[edge];
+      if (kChannels < 4)
       {
-        right_sum = hn::MulAdd(hn::LoadU(four, first + edges[edge] + 4), weight, right_sum);
+        std::memcpy(values + (edge * kBlock + point) * kPerEdge, source, kPerEdge * sizeof(float));
+      }
+      else
+      {
+        std::memcpy(values + (2 * edge * kBlock + point) * 4, source, 4 * sizeof(float));
+        std::memcpy(values + ((2 * edge + 1) * kBlock + point) * 4, source + 4, 4 * sizeof(float));
       }
     }
-    if (Channels == 2)
+  }
+
+  // All channels of the left and right nodes of an edge, for the vector of points at `offset`.
+  HWY_INLINE void Load(const int edge, const int offset, FloatVector left[], FloatVector right[]) const
+  {
+    const Floats d;
+    if constexpr (kChannels == 1)
     {
-      right_sum = hn::Shuffle1032(left_sum);
+      hn::LoadInterleaved2(d, values + (edge * kBlock + offset) * 2, left[0], right[0]);
     }
-    HWY_ALIGN float value[4];
-    hn::Store(hn::MulAdd(hn::Sub(right_sum, left_sum), hn::Set(four, right[lane]), left_sum), four, value);
-    for (int channel = 0; channel < Channels; ++channel)
+    else if constexpr (kChannels == 2)
     {
-      features[channel * kBlock + lane] = value[channel];
+      hn::LoadInterleaved4(d, values + (edge * kBlock + offset) * 4, left[0], left[1], right[0], right[1]);
+    }
+    else
+    {
+      const float* start = values + (2 * edge * kBlock + offset) * 4;
+      hn::LoadInterleaved4(d, start, left[0], left[1], left[2], left[3]);
+      hn::LoadInterleaved4(d, start + 4 * kBlock, right[0], right[1], right[2], right[3]);
+    }
+  }
+};
+
+template <int kChannels>
+HWY_INLINE void CopyCorners(
+  const Cells& cells, const Strides& strides, const float* nodes, Corners<kChannels>& corners)
+{
+  for (int offset = 0; offset < kBlock; offset += Lanes())
+  {
+    if (cells.active[offset / Lanes()])
+    {
+      for (int point = offset; point < offset + Lanes(); ++point)
+      {
+        corners.CopyPoint(nodes, strides, cells.node[point], point);
+      }
     }
   }
 }
 
-#endif
+// Features [channels][kBlock] of one grid, from the copied corners of its cells.
+template <int kChannels>
+HWY_INLINE void Interpolate(const Cells& cells, const Corners<kChannels>& corners, float* features)
+{
+  const Floats d;
+  for (int offset = 0; offset < kBlock; offset += Lanes())
+  {
+    FloatVector left_sum[kChannels], right_sum[kChannels];
+    for (int channel = 0; channel < kChannels; ++channel)
+    {
+      left_sum[channel] = right_sum[channel] = hn::Zero(d);
+    }
+    if (cells.active[offset / Lanes()])
+    {
+      FloatVector weights[kEdges];
+      EdgeWeights(cells, offset, weights);
+      for (int edge = 0; edge < kEdges; ++edge)
+      {
+        FloatVector left[kChannels], right[kChannels];
+        corners.Load(edge, offset, left, right);
+        for (int channel = 0; channel < kChannels; ++channel)
+        {
+          left_sum[channel] = hn::MulAdd(left[channel], weights[edge], left_sum[channel]);
+          right_sum[channel] = hn::MulAdd(right[channel], weights[edge], right_sum[channel]);
+        }
+      }
+    }
+    const FloatVector right_x = hn::Load(d, cells.right_x + offset);
+    for (int channel = 0; channel < kChannels; ++channel)
+    {
+      const FloatVector rise = hn::Sub(right_sum[channel], left_sum[channel]);
+      hn::Store(hn::MulAdd(rise, right_x, left_sum[channel]), d, features + channel * kBlock + offset);
+    }
+  }
+}
 
-// Features [grids * channels][kBlock] of the points [3][kBlock].
-HWY_INLINE void Encode(const amgsrn_network& net, const float* points, float* features)
+// The same for any number of channels, `feature` [kBlock] of one of them, with gathers.
+HWY_INLINE void InterpolateOneChannel(
+  const Cells& cells, const Strides& strides, const float* channel, float* feature)
+{
+  const Floats d;
+  const Ints di;
+  for (int offset = 0; offset < kBlock; offset += Lanes())
+  {
+    FloatVector left = hn::Zero(d), right = hn::Zero(d);
+    if (cells.active[offset / Lanes()])
+    {
+      FloatVector weights[kEdges];
+      EdgeWeights(cells, offset, weights);
+      const IntVector node = hn::Load(di, cells.node + offset);
+      for (int edge = 0; edge < kEdges; ++edge)
+      {
+        const float* source = channel + strides.edges[edge];
+        left = hn::MulAdd(hn::GatherIndex(d, source, node), weights[edge], left);
+        right = hn::MulAdd(hn::GatherIndex(d, source + strides.x, node), weights[edge], right);
+      }
+    }
+    hn::Store(
+      hn::MulAdd(hn::Sub(right, left), hn::Load(d, cells.right_x + offset), left), d, feature + offset);
+  }
+}
+
+// Asks for the cells' corners ahead of their use; worth it where grids are too large for the caches.
+HWY_INLINE void PrefetchCells(const Cells& cells, const Strides& strides, const float* nodes)
+{
+  for (int point = 0; point < kBlock; ++point)
+  {
+    for (int edge = 0; edge < kEdges; ++edge)
+    {
+      hwy::Prefetch(nodes + cells.node[point] + strides.edges[edge]);
+    }
+  }
+}
+
+// Floats of all grids from which on their nodes are fetched ahead: more than a core's own caches hold.
+constexpr std::size_t kPrefetchFloats = std::size_t{ 1 } << 18;
+
+template <int kChannels>
+HWY_INLINE void EncodeWith(const amgsrn_network& net, const float* points, float* features)
 {
   const Floats d;
   const Strides strides(net);
+  const bool prefetch = strides.grid * net.grids > kPrefetchFloats;
+  Cells buffers[2];
+  bool any = FindCells(net, strides, net.transforms, points, buffers[0]);
   for (int grid = 0; grid < net.grids; ++grid)
   {
     const float* nodes = net.features + grid * strides.grid;
     float* row = features + static_cast<std::size_t>(grid) * net.channels * kBlock;
-    for (int offset = 0; offset < kBlock; offset += static_cast<int>(hn::Lanes(d)))
+    const Cells& cells = buffers[grid % 2];
+    bool any_next = false;
+    if (grid + 1 < net.grids)
     {
-      const Cell cell = FindCell(net, strides, net.transforms + 12 * grid, points, offset);
-      // Most grids cover a part of the domain only.
-      if (hn::AllFalse(d, cell.inside))
+      Cells& next = buffers[(grid + 1) % 2];
+      any_next = FindCells(net, strides, net.transforms + 12 * (grid + 1), points, next);
+      if (prefetch && any_next)
       {
-        for (int channel = 0; channel < net.channels; ++channel)
-        {
-          hn::Store(hn::Zero(d), d, row + channel * kBlock + offset);
-        }
-        continue;
-      }
-#if HWY_TARGET != HWY_SCALAR
-      if (net.channels == 1)
-      {
-        hn::Store(InterpolatePairs(cell, strides, nodes), d, row + offset);
-        continue;
-      }
-      if (net.channels == 2)
-      {
-        InterpolateChannels<2>(cell, strides, nodes, row + offset);
-        continue;
-      }
-      if (net.channels == 4)
-      {
-        InterpolateChannels<4>(cell, strides, nodes, row + offset);
-        continue;
-      }
-#endif
-      for (int channel = 0; channel < net.channels; ++channel)
-      {
-        hn::Store(Interpolate(cell, strides, nodes + channel), d, row + channel * kBlock + offset);
+        PrefetchCells(next, strides, nodes + strides.grid);
       }
     }
+    if (!any) // most grids cover a part of the domain only
+    {
+      for (int i = 0; i < net.channels * kBlock; i += Lanes())
+      {
+        hn::Store(hn::Zero(d), d, row + i);
+      }
+    }
+    else if constexpr (kChannels != 0)
+    {
+      Corners<kChannels> corners;
+      CopyCorners(cells, strides, nodes, corners);
+      Interpolate(cells, corners, row);
+    }
+    else
+    {
+      for (int channel = 0; channel < net.channels; ++channel)
+      {
+        InterpolateOneChannel(cells, strides, nodes + channel, row + channel * kBlock);
+      }
+    }
+    any = any_next;
+  }
+}
+
+// Features [grids * channels][kBlock] of the points [3][kBlock].
+HWY_INLINE void Encode(const amgsrn_network& net, const float* points, float* features)
+{
+  switch (net.channels)
+  {
+    case 1:
+      return EncodeWith<1>(net, points, features);
+    case 2:
+      return EncodeWith<2>(net, points, features);
+    case 4:
+      return EncodeWith<4>(net, points, features);
+    default:
+      return EncodeWith<0>(net, points, features);
   }
 }
 

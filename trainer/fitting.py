@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One fit on its way: training, measuring, larger networks, checkpoints.
+
+Networks are trained one after the other: one, or, with a target, as many as it takes, each beginning as what the one
+before has learned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from amgsrn_core import ArrayInfo, save_field
+from amgsrn_core.errors import ModelFileError, ModelNotWritable
+from amgsrn_core.models import AMGSRN, AMGSRNConfig, AMGSRNField
+
+from .budget import Budget
+from .candidate import Candidate
+from .checkpoint import Checkpoint, Progress, checkpoint_path
+from .clock import Clock
+from .description import describe, longest_description
+from .errors import CheckpointMismatch, FitDiverged, FitInterrupted
+from .growth import grow, larger_network
+from .interrupts import Interrupts
+from .judge import Judge
+from .optimisers import Optimiser, make_optimiser
+from .outputs import check_writable
+from .placement import place_grids
+from .precision import FREE_DB, Stored
+from .probe import Probe
+from .progress import Display, RunningLoss, say_on_stderr
+from .sampling import Sampler, StratifiedSampler, UniformSampler, VoxelSampler
+from .seeker import LOOK_EVERY, TargetSeeker
+from .settings import FitSettings
+from .sizing import file_size, first_network
+from .threads import training_threads
+from .volumes import Volume
+
+# Steps between two looks at the loss; a look makes a GPU wait.
+_LOOK_EVERY = 20
+# A checkpoint holds every parameter three times: itself and Adam's two moments.
+_CHECKPOINT_BYTES = 12
+# Units of the progress bar.
+_PARTS = 1_000_000
+# A larger network is not begun when less than this part of the time for the one before is left.
+_LEAST_TIME = 0.25
+# With a target, the part of the time that the first network gets if it may grow: larger ones need more.
+_FIRST_SHARE = 1 / 3
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What does not change the result.
+
+    Attributes:
+        device: where to train.
+        checkpoint_interval: seconds between checkpoints.
+        overwrite: replace an output, or a checkpoint, of another fit.
+        quiet: show no progress.
+        say: receives messages for the user, one line each.
+    """
+
+    device: torch.device
+    checkpoint_interval: float = 10.0
+    overwrite: bool = False
+    quiet: bool = False
+    say: Say = say_on_stderr
+
+
+class Fit:
+    """A fit of one volume, from wherever an earlier run of it stopped; see `fit.fit_volume` for arguments and errors."""
+
+    def __init__(
+        self, volume: Volume, output: Path, settings: FitSettings, options: FitOptions, identity: dict[str, Any]
+    ) -> None:
+        self._volume, self._output, self._settings, self._options = volume, output, settings, options
+        self._identity = identity
+        self._array = ArrayInfo(volume.source.variable, volume.units, volume.value_range)
+        self._constant = volume.value_range[0] == volume.value_range[1]
+        self._target = settings.target_psnr
+        self._seeker = TargetSeeker(self._target) if self._target is not None and not self._constant else None
+        self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
+        self._judge = Judge(volume, settings, self._array, self._probe, options.quiet)
+        self._longest = longest_description(settings, volume, identity)
+        config = first_network(settings, volume.domain.dimensions, self._file_size)
+        self._checkpoint = Checkpoint(checkpoint_path(output), identity, volume.domain, self._array)
+        self._progress = Progress()
+        self._clock = Clock(self._progress)
+        self._begin(AMGSRN(config, settings.seed).to(options.device))
+        check_writable(output, _CHECKPOINT_BYTES * self._parameters)
+        self._best: Candidate | None = None
+        self._saved_step = 0
+        self._warned = False
+
+    def run(self, interrupts: Interrupts) -> dict[str, Any]:
+        """Fit, write the model, and return what it says about its training."""
+        self._resume()
+        self._clock = Clock(self._progress)
+        if not self._constant and not self._progress.step:
+            placement = place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)
+            self._progress = replace(self._progress, placement=placement.to_dict())
+            self._options.say(str(placement))
+        while True:
+            with training_threads(self._parameters, self._options.device):
+                self._train(interrupts)
+            model = self._judge.judge(self._network, lambda: self._stop_if_asked(interrupts))
+            if model.better_than(self._best):
+                self._best = model
+            if self._target is None or model.reaches(self._target) or not self._go_on(model):
+                return self._finish()
+
+    def _begin(self, network: AMGSRN, optimiser: Optimiser | None = None) -> None:
+        """Make a network the one that is trained, by an optimiser that has trained it before or a new one."""
+        self._network = network
+        self._parameters = network.parameter_count()
+        steps, seconds = self._settings.recipe.steps, self._settings.time_budget
+        if seconds is not None:
+            seconds -= self._progress.network_seconds
+            if self._progress.networks == 1 and self._may_grow():
+                seconds *= _FIRST_SHARE
+        self._budget = Budget(0 if self._constant else steps, seconds)
+        self._optimiser = optimiser or make_optimiser(network, steps or 0, self._settings.recipe)
+
+    def _may_grow(self) -> bool:
+        return self._seeker is not None and not isinstance(self._larger_network(0.0), str)
+
+    def _resume(self) -> None:
+        try:
+            config = self._checkpoint.config()
+            if config is None:
+                return
+            network = AMGSRN(config, self._settings.seed).to(self._options.device)
+            optimiser = make_optimiser(network, self._settings.recipe.steps or 0, self._settings.recipe)
+            progress = self._checkpoint.load(optimiser)
+            self._best = self._checkpoint.load_best(self._options.device)
+        except (CheckpointMismatch, ModelFileError):
+            if not self._options.overwrite:
+                raise
+            self._checkpoint.delete()
+            return
+        self._progress, self._saved_step = progress, progress.step
+        if self._seeker is not None and progress.seeker:
+            self._seeker.restore(progress.seeker)
+        self._begin(network, optimiser)
+        self._options.say(f"resuming at step {progress.step}{self._of_steps()}")
+
+    def _train(self, interrupts: Interrupts) -> None:
+        """Train the network until its schedule ends, or the target may have been reached."""
+        sampler = self._sampler()
+        device, step, points_done = self._options.device, self._progress.step, self._progress.points
+        loss, running, began, began_points = torch.zeros(()), RunningLoss(), time.monotonic(), points_done
+        saved = began
+        self._clock.start_training()
+        scheduled = self._scheduled(step)
+        with Display("fitting", _PARTS, int(_PARTS * scheduled), self._options.quiet) as display:
+            while scheduled < 1.0 and not self._optimiser.finished:
+                if self._seeker is not None and self._seeker.wants_measure:
+                    break
+                fraction = self._seeker.fraction(step, scheduled) if self._seeker is not None else scheduled
+                points, targets = sampler.draw(step)
+                if len(points):
+                    loss = self._optimiser.step(step, fraction, points.to(device), targets.to(device))
+                step += 1
+                points_done += len(points)
+                scheduled = self._scheduled(step)
+                self._estimate(step, scheduled)
+                now = time.monotonic()
+                due = now - saved >= self._options.checkpoint_interval
+                if due or interrupts.requested or step % _LOOK_EVERY == 0 or scheduled >= 1.0:
+                    self._note(step, points_done)
+                    value = float(loss)
+                    if not math.isfinite(value):
+                        raise FitDiverged(step)
+                    running.add(value)
+                    speed = (points_done - began_points) / max(now - began, 1e-9)
+                    display.update(int(_PARTS * scheduled), f"{running.describe()}, {speed / 1e6:.2f} M points/s")
+                    if due:
+                        self._save()
+                        saved = time.monotonic()
+                    if interrupts.requested:
+                        self._interrupted()
+        self._note(step, points_done)
+        if step > self._saved_step:
+            self._save()
+
+    def _scheduled(self, step: int) -> float:
+        """The part of the present network's schedule that is done, in [0, 1]."""
+        progress = self._progress
+        seconds = self._clock.training_seconds() - progress.network_seconds
+        return self._budget.fraction(step - progress.network_step, seconds)
+
+    def _estimate(self, step: int, scheduled: float) -> None:
+        """Tell the seeker of a target, now and then, how good the network is about."""
+        made = step - self._progress.network_step
+        if self._seeker is not None and self._probe is not None and made % LOOK_EVERY == 0:
+            self._seeker.look(step, made, scheduled, self._probe.psnr(self._network))
+
+    def _sampler(self) -> Sampler:
+        recipe = self._settings.recipe
+        kind: type[Sampler] = UniformSampler
+        if recipe.sampling == "lattice":
+            # As many parameters as values could be right at the nodes and anything between them.
+            scarce = 2 * self._parameters < self._volume.valid
+            kind = VoxelSampler if scarce else StratifiedSampler
+        return kind(self._volume, recipe.batch, self._settings.seed)
+
+    def _note(self, step: int, points: int) -> None:
+        """Bring the progress up to date."""
+        self._progress = replace(
+            self._progress,
+            step=step,
+            points=points,
+            training_seconds=self._clock.training_seconds(),
+            seeker=self._seeker.state() if self._seeker is not None else {},
+        )
+
+    def _save(self) -> bool:
+        """Write a checkpoint; a full disk is told once and does not end the fit, which may outlast it."""
+        try:
+            self._checkpoint.save(self._optimiser, self._clock.spent(self._progress), self._best)
+        except ModelNotWritable as error:
+            if not self._warned:
+                self._options.say(f"warning: no checkpoint: {error}; the fit goes on")
+            self._warned = True
+            return False
+        self._saved_step = self._progress.step
+        return True
+
+    def _interrupted(self) -> None:
+        step = self._progress.step
+        if step > self._saved_step:
+            self._save()
+        raise FitInterrupted(
+            f"interrupted at step {step}{self._of_steps()}; "
+            f"run the same command again to resume at step {self._saved_step}"
+        )
+
+    def _of_steps(self) -> str:
+        """' of N', where N is known."""
+        known = self._budget.steps is not None and self._target is None
+        return f" of {self._budget.steps}" if known else ""
+
+    def _stop_if_asked(self, interrupts: Interrupts) -> None:
+        if interrupts.requested:
+            self._interrupted()
+
+    def _go_on(self, model: Candidate) -> bool:
+        """After a miss: go on training, the same network or a larger one; False where neither makes sense."""
+        if self._seeker is None or self._target is None:
+            return False
+        psnr = model.metrics.psnr_db or 0.0
+        step = self._progress.step
+        if self._scheduled(step) < 1.0:
+            self._seeker.missed(step, psnr)
+            self._note(step, self._progress.points)
+            return True
+        config = "the time is up" if self._time_is_up() else self._larger_network(self._target - psnr)
+        if isinstance(config, str):
+            self._options.say(f"{psnr:.2f} dB after {step} steps, and {config}")
+            return False
+        self._seeker.next_network()
+        self._note(step, self._progress.points)
+        self._progress = replace(
+            self._progress,
+            networks=self._progress.networks + 1,
+            network_step=step,
+            network_seconds=self._progress.training_seconds,
+        )
+        self._begin(grow(self._network, config, self._settings.seed))
+        self._options.say(
+            f"{psnr:.2f} dB after {step} steps; "
+            f"going on with a larger network of {self._parameters:,} parameters towards {self._target:.2f} dB"
+        )
+        self._save()
+        return True
+
+    def _time_is_up(self) -> bool:
+        """Whether too little time is left for a larger network."""
+        budget, now = self._settings.time_budget, self._clock.training_seconds()
+        return budget is not None and budget - now < _LEAST_TIME * (now - self._progress.network_seconds)
+
+    def _larger_network(self, missing_db: float) -> AMGSRNConfig | str:
+        """A larger network that may make up for what is missing, or why there is none."""
+        settings = self._settings
+        limit, reason = self._volume.source.bytes - 1, "a larger network would be no smaller than the volume"
+        if settings.target_size is not None and settings.target_size < limit:
+            limit, reason = settings.target_size, "a larger network would not fit into --target-size"
+        larger = larger_network(
+            self._network.config, self._volume.domain.dimensions, missing_db, lambda c: self._file_size(c) <= limit
+        )
+        return larger or reason
+
+    def _file_size(self, config: AMGSRNConfig) -> int:
+        """Bytes of the file of a network of this fit, at most."""
+        half = self._settings.precision != "single"
+        return file_size(config, self._volume.domain, self._array, self._longest, half)
+
+    def _finish(self) -> dict[str, Any]:
+        model = self._best
+        assert model is not None
+        training = describe(self._settings, self._volume, self._identity, self._clock.spent(self._progress), model)
+        field = AMGSRNField(model.stored.network, self._volume.domain, self._array)
+        save_field(self._output, field, training, model.stored.half)
+        with contextlib.suppress(OSError):
+            self._checkpoint.delete()
+        self._tell_about_precision(model.stored)
+        return training
+
+    def _tell_about_precision(self, stored: Stored) -> None:
+        """Say where the precision is not what one would expect."""
+        wanted, cost = self._settings.precision, stored.half_costs_db
+        if stored.half and wanted == "auto" and cost is not None and cost >= FREE_DB:
+            self._options.say(
+                f"note: features in half precision, needed for --target-size, cost {cost:.2f} dB; "
+                "--precision single would have half as many of them"
+            )
+        if not stored.half and (wanted == "half" or (wanted == "auto" and self._settings.target_size is not None)):
+            self._options.say("note: the features are too large for half precision; the file has single precision")
