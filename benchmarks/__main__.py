@@ -10,21 +10,36 @@ from pathlib import Path
 # One thread: figures are per core.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from amgsrn_core.device import select_device
+from amgsrn_core.errors import DeviceUnavailable
+
 from . import inference, memory, placement, report, training
 
 _ALL = {module.__name__.rsplit(".", 1)[1]: module for module in (inference, training, memory, placement)}
+# Placement gains the same on every device.
+_ON_GPU = ("inference", "training", "memory")
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and memory.")
     parser.add_argument("names", nargs="*", choices=[[], *_ALL], help=f"which of {', '.join(_ALL)}; all by default")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "cpu")
+    parser.add_argument("--device", default="cpu", help=f"cpu, cuda or cuda:1, ...: on a GPU, {', '.join(_ON_GPU)}")
+    parser.add_argument("--output", type=Path, help="folder for the results; benchmarks/results/DEVICE by default")
     arguments = parser.parse_args()
-    for name in arguments.names or _ALL:
+    try:
+        device = select_device(arguments.device)
+    except DeviceUnavailable as error:
+        parser.error(str(error))
+    possible = tuple(_ALL) if device.type == "cpu" else _ON_GPU
+    for name in arguments.names:
+        if name not in possible:
+            parser.error(f"on a GPU there are {', '.join(possible)}")
+    folder = arguments.output or Path(__file__).parent / "results" / report.folder_name(device)
+    for name in arguments.names or possible:
         module = _ALL[name]
         description = " ".join((module.__doc__ or "").split())
-        print(report.write(arguments.output, name, description, module.run()))
+        print(report.write(folder, name, description, module.run(device), device))
 
 
 if __name__ == "__main__":

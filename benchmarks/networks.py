@@ -6,8 +6,21 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from amgsrn_core import kernels
 from amgsrn_core.models import AMGSRN
 from trainer.presets import PRESETS
+
+
+def fast_kernels(device: torch.device) -> str:
+    """What the kernels that are compared with the reference are called: 'native' on the CPU, 'triton' on GPUs.
+
+    Raises:
+        SystemExit: there are none.
+    """
+    backend, reason = kernels.chosen_backend(device.type)
+    if backend == "reference":
+        raise SystemExit(f"there is nothing to compare with the reference: {reason}")
+    return "native" if backend == "cpu" else backend
 
 
 def network(preset: str) -> AMGSRN:

@@ -30,19 +30,19 @@ _VOLUMES = (
 )
 
 
-def run() -> list[dict[str, Any]]:
+def run(device: torch.device) -> list[dict[str, Any]]:
     """One row per volume."""
     folder = Path(os.environ.get("AMGSRN_DATA", Path(__file__).parents[2] / "shared" / "data"))
     rows = []
     for name, variable, time in _VOLUMES:
         if (folder / name).exists():
-            rows.append(_row(folder / name, variable, time))
+            rows.append(_row(folder / name, variable, time, device))
     if not rows:
         raise SystemExit(f"none of the benchmark's volumes is in '{folder}'; set AMGSRN_DATA")
     return rows
 
 
-def _row(path: Path, variable: str | None, time: int | None) -> dict[str, Any]:
+def _row(path: Path, variable: str | None, time: int | None, device: torch.device) -> dict[str, Any]:
     with open_volume(path) as reader:
         volume = reader.read(variable, time)
     results: dict[str, list[float]] = {}
@@ -51,7 +51,7 @@ def _row(path: Path, variable: str | None, time: int | None) -> dict[str, Any]:
         for method in ("identity", "data"):
             for seed in _SEEDS:
                 settings = FitSettings.of(steps=_STEPS, seed=seed, placement=method)
-                options = FitOptions(torch.device("cpu"), quiet=True, say=lambda message: None)
+                options = FitOptions(device, quiet=True, say=lambda message: None)
                 training = fit_volume(volume, Path(folder) / f"{method}{seed}.amgsrn", settings, options).training
                 results.setdefault(method, []).append(training["psnr_db"])
                 promised = training["placement"]["predicted_gain_db"] or promised

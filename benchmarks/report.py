@@ -6,22 +6,24 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from amgsrn_core import __version__
-from amgsrn_core.kernels import cpu
+from amgsrn_core import __version__, kernels
 
 
-def environment() -> dict[str, str]:
+def environment(device: torch.device) -> dict[str, str]:
     """What the results depend on."""
+    gpu = {} if device.type == "cpu" else {"GPU": torch.cuda.get_device_name(device)}
     return {
+        **gpu,
         "processor": _processor(),
         "cores": str(os.cpu_count()),
-        "kernels": cpu.load()[1],
+        "kernels": kernels.chosen_backend(device.type)[1],
         "neural volumes": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -29,10 +31,17 @@ def environment() -> dict[str, str]:
     }
 
 
-def write(folder: Path, name: str, description: str, rows: list[dict[str, Any]]) -> str:
+def folder_name(device: torch.device) -> str:
+    """Where results of a device belong: 'cpu', or a GPU's name in small letters and dashes."""
+    if device.type == "cpu":
+        return "cpu"
+    return re.sub("[^a-z0-9]+", "-", torch.cuda.get_device_name(device).lower()).strip("-")
+
+
+def write(folder: Path, name: str, description: str, rows: list[dict[str, Any]], device: torch.device) -> str:
     """Write NAME.json and NAME.md into a folder; returns the Markdown."""
     folder.mkdir(parents=True, exist_ok=True)
-    setting = environment()
+    setting = environment(device)
     (folder / f"{name}.json").write_text(json.dumps({"environment": setting, "rows": rows}, indent=1) + "\n")
     columns = list(rows[0])
     lines = [f"# {name.capitalize()}", "", description, ""]

@@ -70,7 +70,14 @@ if [ -n "${TORCH:-}" ] || [ "${present%%+*}" != "$wanted" ]; then
     *) fail 2 "TORCH must be cpu, pypi, or the URL of a package index, not $TORCH" ;;
   esac
 fi
-pip install --requirement "$requirements"
+
+# PyTorch's builds for AMD bring a Triton of their own, under another name: PyPI's would overwrite its files.
+triton_of=$("$python" -c 'import importlib.metadata as m; print(*set(m.packages_distributions().get("triton", ["triton"])))')
+if [ "$triton_of" = triton ]; then
+  pip install --requirement "$requirements"
+else
+  pip install --requirement "$root/packaging/requirements.txt" --requirement <(grep --invert-match -e '^-r ' -e '^triton==' "$requirements")
+fi
 
 # So that `python -m trainer` works in any folder.
 echo "$root" >"$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/neural-volumes.pth"

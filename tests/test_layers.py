@@ -25,7 +25,7 @@ class Layer:
 
 TABLE = {
     "amgsrn_core": Layer(
-        may=frozenset({"torch", "numpy", "safetensors"}),
+        may=frozenset({"torch", "triton", "numpy", "safetensors"}),
         must_not=frozenset({"vtk", "vtkmodules", "paraview", "netCDF4", "h5py", "dask", "trainer", "paraview_plugin"}),
     ),
     "trainer": Layer(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which back end works on a network: the compiled one where there is one, else the reference.
+"""Which back end works on a network: compiled C++ on the CPU, Triton on GPUs, else the reference.
 
-The environment variable AMGSRN_KERNELS forces one: `reference`, `cpu`, or `auto` (the default).
+The environment variable AMGSRN_KERNELS forces one: `reference`, `cpu`, `triton`, or `auto` (the default).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import cache
+from types import ModuleType
 from typing import Protocol
 
 import torch
@@ -19,10 +20,11 @@ from ..errors import KernelsUnavailable
 from . import cpu, cpu_density, reference
 from .cpu_fit import CpuFit
 from .fitting import AdamSettings, FitState, Learned, TorchFit
+from .gpu import availability as gpu
 
 # Points per call of the reference: enough to keep the cores busy, few enough to bound its (m, n, 3) intermediate.
 _REFERENCE_BATCH = 1 << 15
-_CHOICES = ("auto", "reference", "cpu")
+_CHOICES = ("auto", "reference", "cpu", "triton")
 
 
 class Evaluator(Protocol):
@@ -60,6 +62,9 @@ def evaluator(
         library, _ = cpu.load()
         assert library is not None
         return cpu.Evaluator(library, placement, features, layers, shifts)
+    operators = _triton(placement, features, *layers, *(shifts or ()), mlp=layers)
+    if operators is not None:
+        return operators.Evaluator(placement, features, layers, shifts)
     return _ReferenceEvaluator(placement, features, layers, shifts)
 
 
@@ -70,7 +75,8 @@ def forward(
     weights: Sequence[torch.Tensor],
     biases: Sequence[torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """The whole network, differentiable; see `reference.forward`. Gradients for the points come from the reference.
+    """The whole network, differentiable; see `reference.forward`. On the CPU gradients for the points come from the
+    reference.
 
     Raises:
         KernelsUnavailable: see `evaluator`.
@@ -78,6 +84,9 @@ def forward(
     library = None if points.requires_grad else _cpu_library(points, transforms, grids, *weights, *(biases or ()))
     if library is not None:
         return cpu.forward(library, points, transforms, grids, weights, biases)
+    operators = _triton(points, grids, transforms, *weights, *(biases or ()), mlp=weights)
+    if operators is not None:
+        return operators.forward(points, transforms, grids, weights, biases)
     return reference.forward(points, transforms, grids, weights, biases)
 
 
@@ -97,6 +106,12 @@ def mean_squared_error(
     library = _cpu_library(points, targets, transforms, grids, *weights, *(biases or ()))
     if library is not None and len(points):
         return cpu.mean_squared_error(library, points, targets, transforms, grids, weights, biases)
+    operators = _triton(points, grids, targets, transforms, *weights, *(biases or ()), mlp=weights)
+    if operators is not None and len(points):
+        if points.requires_grad or targets.requires_grad:
+            values = operators.forward(points, transforms, grids, weights, biases)
+            return (values - targets).square().mean()
+        return operators.mean_squared_error(points, targets, transforms, grids, weights, biases)
     return reference.mean_squared_error(points, targets, transforms, grids, weights, biases)
 
 
@@ -109,6 +124,9 @@ def density(points: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
     library = None if points.requires_grad else _cpu_library(points, transforms)
     if library is not None:
         return cpu_density.density(library, points, transforms)
+    operators = None if points.requires_grad else _triton(points, None, transforms)
+    if operators is not None:
+        return operators.density(points, transforms)
     return reference.density(points, transforms)
 
 
@@ -133,6 +151,17 @@ def _cpu_library(*tensors: torch.Tensor) -> ctypes.CDLL | None:
     return cpu.load()[0]
 
 
+def _triton(
+    tensor: torch.Tensor, grids: torch.Tensor | None, *others: torch.Tensor, mlp: Sequence[torch.Tensor] = ()
+) -> ModuleType | None:
+    """The GPU kernels if they are to work on these tensors and on this MLP."""
+    if chosen_backend(tensor.device.type)[0] != "triton":
+        return None
+    from .gpu import launch, ops
+
+    return ops if launch.can_run(tensor, grids, *others) and launch.fits(mlp) else None
+
+
 def chosen_backend(device_type: str) -> tuple[str, str]:
     """The back end in use for a device type ('cpu', 'cuda'), and why, in words.
 
@@ -142,9 +171,13 @@ def chosen_backend(device_type: str) -> tuple[str, str]:
     wanted = os.environ.get("AMGSRN_KERNELS", "auto")
     if wanted not in _CHOICES:
         raise KernelsUnavailable(wanted, f"choose one of: {', '.join(_CHOICES)}")
-    library, state = cpu.load()
     if wanted == "reference":
         return "reference", "AMGSRN_KERNELS=reference"
+    if wanted == "triton" and device_type == "cpu" and not gpu.state("cpu")[0] and gpu.state("cuda")[0]:
+        wanted = "auto"  # for what is done on the CPU beside the GPU's work: sampling the volume, say
+    if wanted == "triton" or (wanted == "auto" and device_type == "cuda"):
+        return _triton_backend(wanted, device_type)
+    library, state = cpu.load()
     if device_type == "cpu":
         if library is not None:
             return "cpu", state
@@ -153,6 +186,18 @@ def chosen_backend(device_type: str) -> tuple[str, str]:
         _say_once(f"the fast CPU kernels are not used: {state}; evaluating with PyTorch, several times slower")
         return "reference", state
     return "reference", f"PyTorch on {device_type}"
+
+
+def _triton_backend(wanted: str, device_type: str) -> tuple[str, str]:
+    """Triton if it works on a device type; unless it is forced, the reference takes its place."""
+    works, state = gpu.state(device_type)
+    if works:
+        return "triton", state
+    if wanted == "triton":
+        raise KernelsUnavailable(wanted, state)
+    if torch.cuda.is_available():
+        _say_once(f"the fast GPU kernels are not used: {state}; evaluating with PyTorch, several times slower")
+    return "reference", f"PyTorch on {device_type}: {state}"
 
 
 @cache

@@ -124,6 +124,9 @@ def test_info(call):
 def test_system(call):
     result = json.loads(call("info", "--system", "--json"))
     assert "cpu" in result["devices"]
+    for device in ("cpu", "cuda"):
+        assert result[f"{device}_kernels"] in ("reference", "cpu", "triton")
+        assert result[f"{device}_kernels_reason"]
     assert "torch" in call("info", "--system")
 
 
