@@ -13,9 +13,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from amgsrn_core.device import select_device
 from amgsrn_core.errors import DeviceUnavailable
 
-from . import inference, memory, placement, report, training
+from . import authors, inference, memory, placement, report, training
 
-_ALL = {module.__name__.rsplit(".", 1)[1]: module for module in (inference, training, memory, placement)}
+_ALL = {module.__name__.rsplit(".", 1)[1]: module for module in (inference, training, memory, authors, placement)}
 # Placement gains the same on every device.
 _ON_GPU = ("inference", "training", "memory")
 

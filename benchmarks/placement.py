@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What placing grids from the data gains: PSNR of the small network after 2000 steps, mean and spread of three seeds.
-
-Volumes are looked for in the folder AMGSRN_DATA names; those that are not there are left out.
-"""
+"""What placing grids from the data gains: PSNR of the small network after 2000 steps, mean and spread of three seeds."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,36 +11,19 @@ import torch
 
 from trainer.fit import FitOptions, fit_volume
 from trainer.settings import FitSettings
-from trainer.volumes import open_volume
+from trainer.volumes import Volume
+
+from .volumes import volumes
 
 _STEPS, _SEEDS = 2000, (0, 1, 2)
-_VOLUMES = (
-    ("cosmology_lcdm_density.nc", None, None),
-    ("richtmyer_meshkov_t0020.nc", None, None),
-    ("rayleigh_taylor_mixing.nc", None, -1),
-    ("shock_cth_armor_impact.nc", "speed", None),
-    ("shock_cth_armor_impact.nc", "pressure", None),
-    ("ocean_levitus_annual.nc", "temperature", None),
-    ("um_colpex_theta.nc", None, -1),
-    ("combustor_curvilinear.nc", "density", None),
-)
 
 
 def run(device: torch.device) -> list[dict[str, Any]]:
     """One row per volume."""
-    folder = Path(os.environ.get("AMGSRN_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    rows = []
-    for name, variable, time in _VOLUMES:
-        if (folder / name).exists():
-            rows.append(_row(folder / name, variable, time, device))
-    if not rows:
-        raise SystemExit(f"none of the benchmark's volumes is in '{folder}'; set AMGSRN_DATA")
-    return rows
+    return [_row(name, volume, device) for name, volume in volumes()]
 
 
-def _row(path: Path, variable: str | None, time: int | None, device: torch.device) -> dict[str, Any]:
-    with open_volume(path) as reader:
-        volume = reader.read(variable, time)
+def _row(name: str, volume: Volume, device: torch.device) -> dict[str, Any]:
     results: dict[str, list[float]] = {}
     promised = 0.0
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +35,7 @@ def _row(path: Path, variable: str | None, time: int | None, device: torch.devic
                 results.setdefault(method, []).append(training["psnr_db"])
                 promised = training["placement"]["predicted_gain_db"] or promised
     return {
-        "volume": f"{path.stem} {variable or ''}".strip(),
+        "volume": name,
         "promised dB": promised,
         "identity": _mean_and_spread(results["identity"]),
         "data": _mean_and_spread(results["data"]),

@@ -87,6 +87,12 @@ def test_inference_equals_the_reference(network: Network, count: int, seed: int)
     assert_close(values, reference.forward(points.double(), *double(network)), 1e-5)
 
 
+def test_fast_inference_is_right_to_some_thousandths() -> None:
+    network, points = a_network(3), random_points(70, 4)
+    values = ops.Evaluator(*on_device(network))(points.to(DEVICE), fast=True)
+    assert_close(values, reference.forward(points.double(), *double(network)), 5e-3)
+
+
 @few_examples
 @given(networks(), st.integers(0, 70), st.integers(0, 2**31))
 def test_gradients_equal_the_reference(network: Network, count: int, seed: int) -> None:

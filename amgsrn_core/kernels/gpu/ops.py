@@ -41,9 +41,10 @@ class Evaluator:
         self._precision = precision or default_precision(grids.device)
 
     @torch.inference_mode()
-    def __call__(self, points: Tensor) -> Tensor:
-        """(n, 3) float32 on the network's device -> (n, outputs) in units of the value range."""
-        return _forward(points, *self._network, self._precision)
+    def __call__(self, points: Tensor, fast: bool = False) -> Tensor:
+        """(n, 3) float32 on the network's device -> (n, outputs) in units of the value range; `fast` allows factors of
+        the MLP's products to be rounded to half precision."""
+        return _forward(points, *self._network, "fp16" if fast else self._precision)
 
     @torch.inference_mode()
     def value_and_gradient(self, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The real volumes that quality is measured on. They are looked for in the folder AMGSRN_DATA names; those that are not
+there are left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainer.volumes import Volume, open_volume
+
+# File, variable, time step.
+_VOLUMES = (
+    ("cosmology_lcdm_density.nc", None, None),
+    ("richtmyer_meshkov_t0020.nc", None, None),
+    ("rayleigh_taylor_mixing.nc", None, -1),
+    ("shock_cth_armor_impact.nc", "speed", None),
+    ("shock_cth_armor_impact.nc", "pressure", None),
+    ("ocean_levitus_annual.nc", "temperature", None),
+    ("um_colpex_theta.nc", None, -1),
+    ("combustor_curvilinear.nc", "density", None),
+)
+
+
+def volumes() -> Iterator[tuple[str, Volume]]:
+    """Name and volume of each that is there.
+
+    Raises:
+        SystemExit: none is.
+    """
+    folder = Path(os.environ.get("AMGSRN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    found = [entry for entry in _VOLUMES if (folder / entry[0]).exists()]
+    if not found:
+        raise SystemExit(f"none of the benchmark's volumes is in '{folder}'; set AMGSRN_DATA")
+    for name, variable, time in found:
+        with open_volume(folder / name) as reader:
+            yield f"{Path(name).stem} {variable or ''}".strip(), reader.read(variable, time)
