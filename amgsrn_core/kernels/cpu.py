@@ -91,6 +91,12 @@ def load() -> tuple[ctypes.CDLL | None, str]:
     return library, f"instruction set {library.amgsrn_instruction_set().decode()}"
 
 
+def has_bfloat16() -> bool:
+    """Whether `fast` evaluation and training gradients are computed in bfloat16 on this processor."""
+    library, _ = load()
+    return library is not None and bool(library.amgsrn_has_bf16())
+
+
 def can_run(*tensors: torch.Tensor) -> bool:
     """Whether the kernels can work on these tensors: float32, on the CPU."""
     return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)

@@ -198,14 +198,26 @@ HWY_INLINE void FloatHidden(const float* weights, const float* bias, const int o
   }
 }
 
+// Features from which on their rounding errors average out; of fewer, the first layer stays float32, which
+// costs little there.
+constexpr int kManyFeatures = 32;
+
 // All layers but the last: features [inputs][kBlock] -> its inputs, in place of the features. `x` and `y` are
-// scratch for the packed activations of the widest layer. The first layer, which is narrow, and the last stay
-// float32: most of the rounding error would come from the features.
+// scratch for the packed activations of the widest layer. The last layer stays float32: it costs next to
+// nothing.
 AMGSRN_BF16_FUNCTION inline void Bf16HiddenLayers(
   const amgsrn_network& net, const Bf16Weights& layers, float* features, std::uint32_t* x, std::uint32_t* y)
 {
-  const int last_hidden = net.layers - 2;
-  FloatHidden(net.weights[0], net.biases[0], net.outputs[0], net.grids * net.channels, features, x);
+  const int inputs = net.grids * net.channels, last_hidden = net.layers - 2;
+  if (inputs < kManyFeatures)
+  {
+    FloatHidden(net.weights[0], net.biases[0], net.outputs[0], inputs, features, x);
+  }
+  else
+  {
+    PackBlock(features, inputs, y);
+    Bf16Hidden(layers.weights[0], layers.biases[0].get(), y, x);
+  }
   for (int layer = 1; layer < last_hidden; ++layer)
   {
     Bf16Hidden(layers.weights[layer], layers.biases[layer].get(), x, y);
