@@ -13,9 +13,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from amgsrn_core.device import select_device
 from amgsrn_core.errors import DeviceUnavailable
 
-from . import authors, inference, memory, placement, report, training
+from . import authors, inference, memory, placement, plot, quality, report, training
 
-_ALL = {module.__name__.rsplit(".", 1)[1]: module for module in (inference, training, memory, authors, placement)}
+_ALL = {
+    module.__name__.rsplit(".", 1)[1]: module for module in (inference, training, memory, authors, quality, placement)
+}
 # Placement gains the same on every device.
 _ON_GPU = ("inference", "training", "memory")
 
@@ -40,6 +42,8 @@ def main() -> None:
         module = _ALL[name]
         description = " ".join((module.__doc__ or "").split())
         print(report.write(folder, name, description, module.run(device), device))
+    for picture in plot.draw(folder):
+        print(f"drawn: {picture}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ float32. On the CPU, `avx2` is the native kernels without AVX-512 (the reference
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -94,4 +95,4 @@ def _operations(net: AMGSRN) -> int:
     """Multiplications and additions per point: of the MLP, and of seven linear interpolations per feature."""
     config = net.config
     widths = [config.grids * config.channels, *config.hidden, config.outputs]
-    return 2 * sum(a * b for a, b in zip(widths, widths[1:], strict=False)) + 7 * 3 * widths[0]
+    return 2 * sum(a * b for a, b in pairwise(widths)) + 7 * 3 * widths[0]

@@ -314,76 +314,148 @@ struct WeightedCorners<1>
 
 #endif
 
-// Sums over points of the slope of the loss with respect to a grid's transform, [3][4], by vector lane.
-struct TransformSlopes
+// Adds to the slope of the loss with respect to a grid's transform, `sums` [3][4][kLargestVector] by vector
+// lane, for the vector of points at `offset`. `left` and `right` are, per edge, the sums over channels of the
+// left (right) node's value times the feature's slope.
+HWY_INLINE void AddTransformSlopes(const amgsrn_network& net, const Cells& cells, const float* points,
+  const int offset, const FloatVector left[kEdges], const FloatVector right[kEdges], float* sums)
 {
-  FloatVector sums[12];
-
-  HWY_INLINE TransformSlopes()
+  const Floats d;
+  const FloatVector right_x = hn::Load(d, cells.right_x + offset);
+  const FloatVector right_y = hn::Load(d, cells.right_y + offset);
+  const FloatVector left_y = hn::Sub(hn::Set(d, 1.0f), right_y);
+  const FloatVector left_z = hn::Load(d, cells.left_z + offset);
+  const FloatVector right_z = hn::Load(d, cells.right_z + offset);
+  const auto inside = hn::Gt(hn::Add(left_z, right_z), hn::Zero(d)); // both are zero outside
+  FloatVector weights[kEdges], along[3], line[kEdges];
+  EdgeWeights(cells, offset, weights);
+  along[0] = hn::Zero(d);
+  for (int edge = 0; edge < kEdges; ++edge)
   {
-    for (FloatVector& sum : sums)
-    {
-      sum = hn::Zero(Floats());
-    }
+    const FloatVector rise = hn::Sub(right[edge], left[edge]);
+    along[0] = hn::MulAdd(rise, weights[edge], along[0]);
+    line[edge] = hn::MulAdd(rise, right_x, left[edge]);
   }
-
-  // For the vector of points at `offset`. `left` and `right` are, per edge, the sums over channels of the
-  // left (right) node's value times the feature's slope.
-  HWY_INLINE void Add(const amgsrn_network& net, const Cells& cells, const float* points, const int offset,
-    const FloatVector left[kEdges], const FloatVector right[kEdges])
+  along[1] = hn::MulAdd(hn::Sub(line[1], line[0]), left_z, hn::Mul(hn::Sub(line[3], line[2]), right_z));
+  along[2] = hn::IfThenElseZero(
+    inside, hn::MulAdd(hn::Sub(line[2], line[0]), left_y, hn::Mul(hn::Sub(line[3], line[1]), right_y)));
+  const int nodes[3] = { net.width, net.height, net.depth };
+  for (int axis = 0; axis < 3; ++axis)
   {
-    const Floats d;
-    const FloatVector right_x = hn::Load(d, cells.right_x + offset);
-    const FloatVector right_y = hn::Load(d, cells.right_y + offset);
-    const FloatVector left_y = hn::Sub(hn::Set(d, 1.0f), right_y);
-    const FloatVector left_z = hn::Load(d, cells.left_z + offset);
-    const FloatVector right_z = hn::Load(d, cells.right_z + offset);
-    const auto inside = hn::Gt(hn::Add(left_z, right_z), hn::Zero(d)); // both are zero outside
-    FloatVector weights[kEdges], along[3], line[kEdges];
-    EdgeWeights(cells, offset, weights);
-    along[0] = hn::Zero(d);
+    // From node units to the grid's own [-1, 1].
+    const FloatVector slope = hn::Mul(along[axis], hn::Set(d, 0.5f * static_cast<float>(nodes[axis] - 1)));
+    float* const row = sums + 4 * axis * kLargestVector;
+    for (int k = 0; k < 3; ++k)
+    {
+      float* const sum = row + k * kLargestVector;
+      hn::Store(hn::MulAdd(slope, hn::Load(d, points + k * kBlock + offset), hn::Load(d, sum)), d, sum);
+    }
+    float* const sum = row + 3 * kLargestVector;
+    hn::Store(hn::Add(hn::Load(d, sum), slope), d, sum);
+  }
+}
+
+// What a grid's transform gains from one block of points; `slopes` [channels][kBlock] are those of the grid's
+// features. Adds to `sums`, see AddTransformSlopes.
+HWY_INLINE void TransformGradientByChannels(const amgsrn_network& net, const Strides& strides,
+  const Cells& cells, const float* points, const float* slopes, const float* nodes, float* sums)
+{
+  const Floats d;
+  const Ints di;
+  for (int offset = 0; offset < kBlock; offset += Lanes())
+  {
+    if (!cells.active[offset / Lanes()])
+    {
+      continue;
+    }
+    const IntVector node = hn::Load(di, cells.node + offset);
+    FloatVector left[kEdges], right[kEdges];
     for (int edge = 0; edge < kEdges; ++edge)
     {
-      const FloatVector rise = hn::Sub(right[edge], left[edge]);
-      along[0] = hn::MulAdd(rise, weights[edge], along[0]);
-      line[edge] = hn::MulAdd(rise, right_x, left[edge]);
-    }
-    along[1] = hn::MulAdd(hn::Sub(line[1], line[0]), left_z, hn::Mul(hn::Sub(line[3], line[2]), right_z));
-    along[2] = hn::IfThenElseZero(
-      inside, hn::MulAdd(hn::Sub(line[2], line[0]), left_y, hn::Mul(hn::Sub(line[3], line[1]), right_y)));
-    const int nodes[3] = { net.width, net.height, net.depth };
-    for (int axis = 0; axis < 3; ++axis)
-    {
-      // From node units to the grid's own [-1, 1].
-      const FloatVector slope = hn::Mul(along[axis], hn::Set(d, 0.5f * static_cast<float>(nodes[axis] - 1)));
-      for (int k = 0; k < 3; ++k)
+      left[edge] = right[edge] = hn::Zero(d);
+      for (int channel = 0; channel < net.channels; ++channel)
       {
-        FloatVector& sum = sums[4 * axis + k];
-        sum = hn::MulAdd(slope, hn::Load(d, points + k * kBlock + offset), sum);
+        const FloatVector slope = hn::Load(d, slopes + channel * kBlock + offset);
+        const float* source = nodes + channel + strides.edges[edge];
+        left[edge] = hn::MulAdd(hn::GatherIndex(d, source, node), slope, left[edge]);
+        right[edge] = hn::MulAdd(hn::GatherIndex(d, source + strides.x, node), slope, right[edge]);
       }
-      sums[4 * axis + 3] = hn::Add(sums[4 * axis + 3], slope);
     }
+    AddTransformSlopes(net, cells, points, offset, left, right, sums);
   }
-
-  HWY_INLINE void AddTo(float* transform) const
-  {
-    for (int i = 0; i < 12; ++i)
-    {
-      transform[i] += hn::GetLane(hn::SumOfLanes(Floats(), sums[i]));
-    }
-  }
-};
+}
 
 #if HWY_TARGET != HWY_SCALAR
 
-// What the nodes of a grid and, if not null, its transform gain from one block of points.
+// The same for one, two or four channels.
 template <int kChannels>
-HWY_INLINE void AddBlockToGrid(const amgsrn_network& net, const Strides& strides, const Cells& cells,
-  const float* points, const float* slopes, const float* nodes, float* node_gradients,
-  TransformSlopes* transform)
+HWY_INLINE void TransformGradientWith(const amgsrn_network& net, const Strides& strides, const Cells& cells,
+  const float* points, const float* slopes, const float* nodes, float* sums)
+{
+  WeightedCorners<kChannels> corners;
+  for (int offset = 0; offset < kBlock; offset += Lanes())
+  {
+    if (!cells.active[offset / Lanes()])
+    {
+      continue;
+    }
+    corners.Set(offset, slopes);
+    for (int point = offset; point < offset + Lanes(); ++point)
+    {
+      corners.AddPoint(strides, cells.node[point], point, nodes);
+    }
+    FloatVector left[kEdges], right[kEdges];
+    corners.Load(offset, left, right);
+    AddTransformSlopes(net, cells, points, offset, left, right, sums);
+  }
+}
+
+#endif
+
+// What the transforms of all grids gain from one block of points [3][kBlock] in the cells of each grid;
+// `slopes` [grids * channels][kBlock] are those of the features. Adds to `sums`
+// [grids][3][4][kLargestVector].
+HWY_INLINE void TransformGradient(
+  const amgsrn_network& net, const Cells* cells, const float* points, const float* slopes, float* sums)
+{
+  const Strides strides(net);
+  for (int grid = 0; grid < net.grids; ++grid)
+  {
+    if (!cells[grid].any)
+    {
+      continue;
+    }
+    const float* const nodes = net.features + grid * strides.grid;
+    const float* const of_grid = slopes + static_cast<std::size_t>(grid) * net.channels * kBlock;
+    float* const to = sums + static_cast<std::size_t>(grid) * 12 * kLargestVector;
+#if HWY_TARGET != HWY_SCALAR
+    switch (net.channels)
+    {
+      case 1:
+        TransformGradientWith<1>(net, strides, cells[grid], points, of_grid, nodes, to);
+        continue;
+      case 2:
+        TransformGradientWith<2>(net, strides, cells[grid], points, of_grid, nodes, to);
+        continue;
+      case 4:
+        TransformGradientWith<4>(net, strides, cells[grid], points, of_grid, nodes, to);
+        continue;
+      default:
+        break;
+    }
+#endif
+    TransformGradientByChannels(net, strides, cells[grid], points, of_grid, nodes, to);
+  }
+}
+
+#if HWY_TARGET != HWY_SCALAR
+
+// What the nodes of a grid gain from one block of points.
+template <int kChannels>
+HWY_INLINE void AddBlockToGrid(
+  const Strides& strides, const Cells& cells, const float* slopes, float* node_gradients)
 {
   Shares<kChannels> shares;
-  WeightedCorners<kChannels> corners;
   for (int offset = 0; offset < kBlock; offset += Lanes())
   {
     if (cells.active[offset / Lanes()])
@@ -401,36 +473,15 @@ HWY_INLINE void AddBlockToGrid(const amgsrn_network& net, const Strides& strides
       shares.AddPoint(strides, cells.node[point], point, node_gradients);
     }
   }
-  if (!transform)
-  {
-    return;
-  }
-  for (int offset = 0; offset < kBlock; offset += Lanes())
-  {
-    if (!cells.active[offset / Lanes()])
-    {
-      continue;
-    }
-    corners.Set(offset, slopes);
-    for (int point = offset; point < offset + Lanes(); ++point)
-    {
-      corners.AddPoint(strides, cells.node[point], point, nodes);
-    }
-    FloatVector left[kEdges], right[kEdges];
-    corners.Load(offset, left, right);
-    transform->Add(net, cells, points, offset, left, right);
-  }
 }
 
 #endif
 
 // The same for any number of channels, one after the other.
 HWY_INLINE void AddBlockByChannels(const amgsrn_network& net, const Strides& strides, const Cells& cells,
-  const float* points, const float* slopes, const float* nodes, float* node_gradients,
-  TransformSlopes* transform)
+  const float* slopes, float* node_gradients)
 {
   const Floats d;
-  const Ints di;
   HWY_ALIGN float left[kEdges * kBlock], right[kEdges * kBlock];
   for (int offset = 0; offset < kBlock; offset += Lanes())
   {
@@ -438,14 +489,9 @@ HWY_INLINE void AddBlockByChannels(const amgsrn_network& net, const Strides& str
     {
       continue;
     }
-    FloatVector weights[kEdges], left_sum[kEdges], right_sum[kEdges];
+    FloatVector weights[kEdges];
     EdgeWeights(cells, offset, weights);
     const FloatVector right_x = hn::Load(d, cells.right_x + offset);
-    const IntVector node = hn::Load(di, cells.node + offset);
-    for (int edge = 0; edge < kEdges; ++edge)
-    {
-      left_sum[edge] = right_sum[edge] = hn::Zero(d);
-    }
     for (int channel = 0; channel < net.channels; ++channel)
     {
       const FloatVector slope = hn::Load(d, slopes + channel * kBlock + offset);
@@ -455,12 +501,6 @@ HWY_INLINE void AddBlockByChannels(const amgsrn_network& net, const Strides& str
         const FloatVector on_right = hn::Mul(share, right_x);
         hn::Store(hn::Sub(share, on_right), d, left + edge * kBlock + offset);
         hn::Store(on_right, d, right + edge * kBlock + offset);
-        if (transform)
-        {
-          const float* source = nodes + channel + strides.edges[edge];
-          left_sum[edge] = hn::MulAdd(hn::GatherIndex(d, source, node), slope, left_sum[edge]);
-          right_sum[edge] = hn::MulAdd(hn::GatherIndex(d, source + strides.x, node), slope, right_sum[edge]);
-        }
       }
       for (int point = offset; point < offset + Lanes(); ++point)
       {
@@ -472,82 +512,68 @@ HWY_INLINE void AddBlockByChannels(const amgsrn_network& net, const Strides& str
         }
       }
     }
-    if (transform)
-    {
-      transform->Add(net, cells, points, offset, left_sum, right_sum);
-    }
   }
 }
 
-// What a grid's nodes and its transform gain from blocks of points [blocks][3][kBlock]: adds into
-// `node_gradients` (laid out as the network's features, of one grid) and, if not null, `transform`. `slopes`
-// are those of the grid's features, [channels][kBlock], `slope_stride` apart.
+// What a grid's nodes gain from blocks of points [blocks][3][kBlock]: adds into `node_gradients` (laid out as
+// the network's features, of one grid). `slopes` are those of the grid's features, [channels][kBlock],
+// `slope_stride` apart.
 template <int kChannels>
 HWY_INLINE void GridGradientWith(const amgsrn_network& net, const int grid, const float* points,
-  const std::int64_t blocks, const float* slopes, const std::size_t slope_stride, float* node_gradients,
-  TransformSlopes* transform)
+  const std::int64_t blocks, const float* slopes, const std::size_t slope_stride, float* node_gradients)
 {
   const Strides strides(net);
-  const float* const nodes = net.features + grid * strides.grid;
   const float* const matrix = net.transforms + 12 * grid;
   const bool prefetch = strides.grid > kPrefetchGridFloats;
   Cells buffers[2];
-  bool any = FindCells(net, strides, matrix, points, buffers[0]);
+  FindCells(net, strides, matrix, points, buffers[0]);
   for (std::int64_t block = 0; block < blocks; ++block)
   {
     const Cells& cells = buffers[block % 2];
-    bool any_next = false;
     if (block + 1 < blocks)
     {
       Cells& next = buffers[(block + 1) % 2];
-      any_next = FindCells(net, strides, matrix, points + (block + 1) * 3 * kBlock, next);
-      if (prefetch && any_next)
+      FindCells(net, strides, matrix, points + (block + 1) * 3 * kBlock, next);
+      if (prefetch && next.any)
       {
         PrefetchCells(next, strides, node_gradients);
-        if (transform)
-        {
-          PrefetchCells(next, strides, nodes);
-        }
       }
     }
-    if (any)
+    if (!cells.any)
     {
-      const float* const of_points = points + block * 3 * kBlock;
-      const float* const of_features = slopes + block * slope_stride;
-      if constexpr (kChannels == 0)
-      {
-        AddBlockByChannels(net, strides, cells, of_points, of_features, nodes, node_gradients, transform);
-      }
-#if HWY_TARGET != HWY_SCALAR
-      else
-      {
-        AddBlockToGrid<kChannels>(
-          net, strides, cells, of_points, of_features, nodes, node_gradients, transform);
-      }
-#endif
+      continue;
     }
-    any = any_next;
+    const float* const of_features = slopes + block * slope_stride;
+    if constexpr (kChannels == 0)
+    {
+      AddBlockByChannels(net, strides, cells, of_features, node_gradients);
+    }
+#if HWY_TARGET != HWY_SCALAR
+    else
+    {
+      AddBlockToGrid<kChannels>(strides, cells, of_features, node_gradients);
+    }
+#endif
   }
 }
 
 HWY_INLINE void GridGradient(const amgsrn_network& net, const int grid, const float* points,
-  const std::int64_t blocks, const float* slopes, const std::size_t slope_stride, float* node_gradients,
-  TransformSlopes* transform)
+  const std::int64_t blocks, const float* slopes, const std::size_t slope_stride, float* node_gradients)
 {
 #if HWY_TARGET != HWY_SCALAR
   switch (net.channels)
   {
     case 1:
-      return GridGradientWith<1>(net, grid, points, blocks, slopes, slope_stride, node_gradients, transform);
+      return GridGradientWith<1>(net, grid, points, blocks, slopes, slope_stride, node_gradients);
     case 2:
-      return GridGradientWith<2>(net, grid, points, blocks, slopes, slope_stride, node_gradients, transform);
+      return GridGradientWith<2>(net, grid, points, blocks, slopes, slope_stride, node_gradients);
     case 4:
-      return GridGradientWith<4>(net, grid, points, blocks, slopes, slope_stride, node_gradients, transform);
+      return GridGradientWith<4>(net, grid, points, blocks, slopes, slope_stride, node_gradients);
     default:
       break;
   }
 #endif
-  GridGradientWith<0>(net, grid, points, blocks, slopes, slope_stride, node_gradients, transform);
+  GridGradientWith<0>(net, grid, points, blocks, slopes, slope_stride, node_gradients);
 }
 
 } // namespace HWY_NAMESPACE

@@ -44,6 +44,8 @@ struct MlpScratch
   std::uint32_t* pairs[3]; // of bfloat16, each [widest stride][kBlock / 2]
   float* slopes;
   float* other_slopes;
+  float* transforms;         // [grids][3][4][kLargestVector], or null: not wanted
+  AlignedArray<Cells> cells; // [grids]
   double squared_error;
 };
 
@@ -113,7 +115,7 @@ void AddBiasGradient(const float* dy, const int outputs, float* gradient)
 void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float* block,
   const std::int64_t first, const int available, const Loss& loss, MlpScratch& scratch, float* features)
 {
-  Encode(net, block, scratch.inputs[0]);
+  Encode(net, block, scratch.inputs[0], scratch.cells.get());
   float* dy = scratch.slopes;
   float* dx = scratch.other_slopes;
   for (int layer = 0; layer < net.layers; ++layer)
@@ -156,20 +158,20 @@ void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float
       std::swap(dy, dx);
     }
   }
+  // Here, because the grids' nodes around the block's points are still in the caches.
+  if (scratch.transforms)
+  {
+    TransformGradient(net, scratch.cells.get(), block, features, scratch.transforms);
+  }
 }
 
-// Adds what the points [blocks][3][kBlock] give to one grid.
+// Adds what the points [blocks][3][kBlock] give to one grid's nodes.
 void GridGradientOfBlocks(const amgsrn_network& net, const int grid, const float* points,
-  const std::int64_t blocks, const float* slopes, float* nodes, float* transform)
+  const std::int64_t blocks, const float* slopes, float* nodes)
 {
   const std::size_t features_per_block = static_cast<std::size_t>(net.grids) * net.channels * kBlock;
-  TransformSlopes sums;
   GridGradient(net, grid, points, blocks, slopes + static_cast<std::size_t>(grid) * net.channels * kBlock,
-    features_per_block, nodes, transform ? &sums : nullptr);
-  if (transform)
-  {
-    sums.AddTo(transform);
-  }
+    features_per_block, nodes);
 }
 
 // Whether MlpGradient can work in bfloat16 with this instruction set.
@@ -185,6 +187,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 #include "parallel.h"
 
+#include <numeric>
 #include <vector>
 
 namespace amgsrn
@@ -198,8 +201,6 @@ namespace
 
 // Points per chunk: bounds the memory for the features' gradients, whatever the number of points.
 constexpr std::int64_t kChunk = 1 << 14;
-// Floats in the largest vector.
-constexpr int kLargestVector = 16;
 // Rows by which packed layers may be padded.
 constexpr int kRowPadding = 16;
 // Blocks per thread at which starting one pays.
@@ -236,7 +237,8 @@ bool MakeLayout(const amgsrn_network& net, const bool fast, MlpLayout& layout)
   return true;
 }
 
-bool MakeScratch(const amgsrn_network& net, const MlpLayout& layout, MlpScratch& scratch)
+bool MakeScratch(
+  const amgsrn_network& net, const MlpLayout& layout, const bool transforms, MlpScratch& scratch)
 {
   std::size_t activations = 2 * static_cast<std::size_t>(layout.widest) * kBlock, gradients = 0;
   std::size_t widest_stride = 0;
@@ -248,9 +250,12 @@ bool MakeScratch(const amgsrn_network& net, const MlpLayout& layout, MlpScratch&
   }
   // Transposed activations, or three arrays of pairs of bfloat16.
   const std::size_t pairs = (widest_stride + kRowPadding) * (kBlock / 2);
-  const std::size_t size = activations + widest_stride * kBlock + 3 * pairs + gradients;
+  const std::size_t of_transforms =
+    transforms ? static_cast<std::size_t>(net.grids) * 12 * kLargestVector : 0;
+  const std::size_t size = activations + widest_stride * kBlock + 3 * pairs + of_transforms + gradients;
   scratch.memory = AllocateFloats(size);
-  if (!scratch.memory)
+  scratch.cells = Allocate<Cells>(net.grids);
+  if (!scratch.memory || !scratch.cells)
   {
     return false;
   }
@@ -263,6 +268,7 @@ bool MakeScratch(const amgsrn_network& net, const MlpLayout& layout, MlpScratch&
     return start;
   };
   scratch.squared_error = 0.0;
+  scratch.transforms = transforms ? take(of_transforms) : nullptr;
   scratch.slopes = take(static_cast<std::size_t>(layout.widest) * kBlock);
   scratch.other_slopes = take(static_cast<std::size_t>(layout.widest) * kBlock);
   scratch.transposed = take(widest_stride * kBlock);
@@ -285,9 +291,14 @@ bool MakeScratch(const amgsrn_network& net, const MlpLayout& layout, MlpScratch&
 
 // Adds one thread's share; called in the threads' order, so that a sum does not depend on which thread is
 // first.
-void AddMlpGradients(const amgsrn_network& net, const MlpLayout& layout, const MlpScratch& scratch,
+void AddShare(const amgsrn_network& net, const MlpLayout& layout, const MlpScratch& scratch,
   const amgsrn_gradients& gradients)
 {
+  for (int i = 0; scratch.transforms && i < 12 * net.grids; ++i)
+  {
+    const float* const lanes = scratch.transforms + i * kLargestVector;
+    gradients.transforms[i] += std::accumulate(lanes, lanes + kLargestVector, 0.0f);
+  }
   for (int layer = 0; layer < net.layers; ++layer)
   {
     const int inputs = layout.inputs[layer];
@@ -321,7 +332,7 @@ bool AddGradients(const amgsrn_network& net, const float* points, const std::int
   bool complete = MakeLayout(net, fast, layout) && slopes && blocks;
   for (MlpScratch& scratch : scratches)
   {
-    complete = complete && MakeScratch(net, layout, scratch);
+    complete = complete && MakeScratch(net, layout, gradients.transforms, scratch);
   }
   if (!complete)
   {
@@ -351,14 +362,13 @@ bool AddGradients(const amgsrn_network& net, const float* points, const std::int
         {
           HWY_DYNAMIC_DISPATCH(GridGradientOfBlocks)
           (net, static_cast<int>(grid), blocks.get(), (size + kBlock - 1) / kBlock, slopes.get(),
-            gradients.features + grid * nodes_per_grid,
-            gradients.transforms ? gradients.transforms + 12 * grid : nullptr);
+            gradients.features + grid * nodes_per_grid);
         }
       });
   }
   for (const MlpScratch& scratch : scratches)
   {
-    AddMlpGradients(net, layout, scratch, gradients);
+    AddShare(net, layout, scratch, gradients);
     squared_error += scratch.squared_error;
   }
   return true;

@@ -14,6 +14,9 @@ namespace amgsrn
 // vector length.
 constexpr int kBlock = 64;
 
+// Floats in the largest vector.
+constexpr int kLargestVector = 16;
+
 struct AlignedFree
 {
   template <class T>
@@ -38,6 +41,20 @@ inline AlignedFloats AllocateFloats(const std::size_t count)
 {
   return Allocate<float>(count);
 }
+
+// Where a block's points are in one grid: for each point the index of its cell's first node (its first
+// channel) and the weights of the cell's lower and upper nodes along each axis. Outside the grid and the
+// voxel around it, where features fade to zero, the node is 0 and both weights along z are 0.
+struct alignas(64) Cells
+{
+  std::int32_t node[kBlock];
+  float right_x[kBlock];
+  float right_y[kBlock];
+  float left_z[kBlock];
+  float right_z[kBlock];
+  bool active[kBlock]; // [offset / lanes]: whether any point of the vector that begins at `offset` is inside
+  bool any;            // whether any point is inside
+};
 
 // A matrix [rows][columns] as [columns][rows]; null when memory ran out.
 inline AlignedFloats Transposed(const float* matrix, const int rows, const int columns)

@@ -57,20 +57,6 @@ struct Strides
   std::size_t grid;
 };
 
-// Where a block's points are in one grid: for each point the index of its cell's first node (its first
-// channel) and the weights of the cell's lower and upper nodes along each axis. Outside the grid and the
-// voxel around it, where features fade to zero, the node is 0 and both weights along z are 0.
-struct Cells
-{
-  HWY_ALIGN std::int32_t node[kBlock];
-  HWY_ALIGN float right_x[kBlock];
-  HWY_ALIGN float right_y[kBlock];
-  HWY_ALIGN float left_z[kBlock];
-  HWY_ALIGN float right_z[kBlock];
-  // Whether any point of the vector that begins at [offset / lanes] is inside.
-  bool active[kBlock];
-};
-
 // Position of the points in node units of a grid with its ring, along one axis of the grid: row of the
 // transform, then -1..1 to 1..n.
 HWY_INLINE FloatVector NodePosition(
@@ -83,15 +69,15 @@ HWY_INLINE FloatVector NodePosition(
   return hn::MulAdd(local, half, hn::Add(half, hn::Set(d, 1.0f)));
 }
 
-// Finds the cells of a block's points [3][kBlock]; returns whether any point is inside.
-HWY_INLINE bool FindCells(const amgsrn_network& net, const Strides& strides, const float* transform,
+// Finds the cells of a block's points [3][kBlock].
+HWY_INLINE void FindCells(const amgsrn_network& net, const Strides& strides, const float* transform,
   const float* points, Cells& cells)
 {
   const Floats d;
   const Ints di;
   const int nodes[3] = { net.width, net.height, net.depth };
   const int stride[3] = { strides.x, strides.y, strides.z };
-  bool any = false;
+  cells.any = false;
   for (int offset = 0; offset < kBlock; offset += Lanes())
   {
     const FloatVector x = hn::Load(d, points + offset);
@@ -111,7 +97,7 @@ HWY_INLINE bool FindCells(const amgsrn_network& net, const Strides& strides, con
       node = hn::Add(node, hn::Mul(hn::ConvertTo(di, lower), hn::Set(di, stride[axis])));
     }
     const bool active = !hn::AllFalse(d, inside);
-    any = any || active;
+    cells.any = cells.any || active;
     cells.active[offset / Lanes()] = active;
     hn::Store(hn::IfThenElseZero(hn::RebindMask(di, inside), node), di, cells.node + offset);
     hn::Store(right[0], d, cells.right_x + offset);
@@ -119,7 +105,6 @@ HWY_INLINE bool FindCells(const amgsrn_network& net, const Strides& strides, con
     hn::Store(hn::IfThenElseZero(inside, hn::Sub(hn::Set(d, 1.0f), right[2])), d, cells.left_z + offset);
     hn::Store(hn::IfThenElseZero(inside, right[2]), d, cells.right_z + offset);
   }
-  return any;
 }
 
 // The weights of the four edges of the cells of one vector of points.
@@ -279,30 +264,31 @@ HWY_INLINE void PrefetchCells(const Cells& cells, const Strides& strides, const 
 // Floats of all grids from which on their nodes are fetched ahead: more than a core's own caches hold.
 constexpr std::size_t kPrefetchFloats = std::size_t{ 1 } << 18;
 
+// See Encode.
 template <int kChannels>
-HWY_INLINE void EncodeWith(const amgsrn_network& net, const float* points, float* features)
+HWY_INLINE void EncodeWith(const amgsrn_network& net, const float* points, float* features, Cells* saved)
 {
   const Floats d;
   const Strides strides(net);
   const bool prefetch = strides.grid * net.grids > kPrefetchFloats;
   Cells buffers[2];
-  bool any = FindCells(net, strides, net.transforms, points, buffers[0]);
+  const auto cells_of = [&](const int grid) -> Cells& { return saved ? saved[grid] : buffers[grid % 2]; };
+  FindCells(net, strides, net.transforms, points, cells_of(0));
   for (int grid = 0; grid < net.grids; ++grid)
   {
     const float* nodes = net.features + grid * strides.grid;
     float* row = features + static_cast<std::size_t>(grid) * net.channels * kBlock;
-    const Cells& cells = buffers[grid % 2];
-    bool any_next = false;
+    const Cells& cells = cells_of(grid);
     if (grid + 1 < net.grids)
     {
-      Cells& next = buffers[(grid + 1) % 2];
-      any_next = FindCells(net, strides, net.transforms + 12 * (grid + 1), points, next);
-      if (prefetch && any_next)
+      Cells& next = cells_of(grid + 1);
+      FindCells(net, strides, net.transforms + 12 * (grid + 1), points, next);
+      if (prefetch && next.any)
       {
         PrefetchCells(next, strides, nodes + strides.grid);
       }
     }
-    if (!any) // most grids cover a part of the domain only
+    if (!cells.any) // most grids cover a part of the domain only
     {
       for (int i = 0; i < net.channels * kBlock; i += Lanes())
       {
@@ -322,23 +308,24 @@ HWY_INLINE void EncodeWith(const amgsrn_network& net, const float* points, float
         InterpolateOneChannel(cells, strides, nodes + channel, row + channel * kBlock);
       }
     }
-    any = any_next;
   }
 }
 
-// Features [grids * channels][kBlock] of the points [3][kBlock].
-HWY_INLINE void Encode(const amgsrn_network& net, const float* points, float* features)
+// Features [grids * channels][kBlock] of the points [3][kBlock]; the cells that they are in are left in
+// saved[grids], if not null.
+HWY_INLINE void Encode(
+  const amgsrn_network& net, const float* points, float* features, Cells* saved = nullptr)
 {
   switch (net.channels)
   {
     case 1:
-      return EncodeWith<1>(net, points, features);
+      return EncodeWith<1>(net, points, features, saved);
     case 2:
-      return EncodeWith<2>(net, points, features);
+      return EncodeWith<2>(net, points, features, saved);
     case 4:
-      return EncodeWith<4>(net, points, features);
+      return EncodeWith<4>(net, points, features, saved);
     default:
-      return EncodeWith<0>(net, points, features);
+      return EncodeWith<0>(net, points, features, saved);
   }
 }
 
