@@ -29,7 +29,8 @@ weights = net.mlp_parameters()[0]
 def call(points, targets):
     if what == "inference":
         return kernels.evaluator(net.transforms(), net.grids, weights)(points)
-    kernels.mean_squared_error(points, targets, net.transforms(), net.grids, weights).backward()
+    state.step(points, targets, kernels.Rates(1e-3, 1e-3, 1e-3))
+state = kernels.fit_state(net.learned()) if what == "training" else None
 call(points[:1000], targets[:1000])
 if device.type == "cpu":
     before = resident("VmRSS")
