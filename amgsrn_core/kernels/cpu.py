@@ -88,7 +88,8 @@ def load() -> tuple[ctypes.CDLL | None, str]:
         ctypes.c_int32,
         ctypes.c_int32,
     ]
-    return library, f"instruction set {library.amgsrn_instruction_set().decode()}"
+    bfloat16 = " with bfloat16" if library.amgsrn_has_bf16() else ""
+    return library, f"instruction set {library.amgsrn_instruction_set().decode()}{bfloat16}"
 
 
 def has_bfloat16() -> bool:

@@ -18,8 +18,9 @@
 #include <utility>
 
 // Highway's namespaces say which instructions may be used; only AVX3 is the one that BF16 comes on top of.
+// (Tried with GCC only: how Clang adds a function's target to that of its surroundings is another matter.)
 #undef AMGSRN_TARGET_HAS_BF16
-#if HWY_TARGET == HWY_AVX3 && HWY_ARCH_X86_64
+#if HWY_TARGET == HWY_AVX3 && HWY_ARCH_X86_64 && !HWY_COMPILER_CLANG
 #define AMGSRN_TARGET_HAS_BF16 1
 #else
 #define AMGSRN_TARGET_HAS_BF16 0
