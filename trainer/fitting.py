@@ -32,7 +32,7 @@ from .interrupts import Interrupts
 from .judge import Judge
 from .optimisers import Optimiser, make_optimiser
 from .outputs import check_writable
-from .placement import place_grids
+from .placement import is_due, move_grids, place_grids
 from .precision import FREE_DB, Stored
 from .probe import Probe
 from .progress import Display, RunningLoss, say_on_stderr
@@ -166,6 +166,8 @@ class Fit:
                 if self._seeker is not None and self._seeker.wants_measure:
                     break
                 fraction = self._seeker.fraction(step, scheduled) if self._seeker is not None else scheduled
+                if fraction == scheduled:
+                    self._move_grids(fraction)
                 points, targets = sampler.draw(step)
                 if len(points):
                     loss = self._optimiser.step(step, fraction, points.to(device), targets.to(device))
@@ -191,6 +193,22 @@ class Fit:
         self._note(step, points_done)
         if step > self._saved_step:
             self._save()
+
+    def _move_grids(self, fraction: float) -> None:
+        """Move grids to where the network errs, if that was asked for and it is time.
+
+        Not while a target's seeker lets the rate fall, nor in a network that began as what another has learned.
+        """
+        placement = self._progress.placement
+        moves = placement.get("moves")
+        if (
+            moves is None
+            or self._progress.networks > 1
+            or not is_due(fraction, moves[-1]["fraction"] if moves else 0.0)
+        ):
+            return
+        move = move_grids(self._optimiser, self._volume, self._settings.seed, fraction)
+        self._progress = replace(self._progress, placement={**placement, "moves": [*moves, move.to_dict()]})
 
     def _scheduled(self, step: int) -> float:
         """The part of the present network's schedule that is done, in [0, 1]."""

@@ -85,9 +85,10 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--placement",
-        choices=("auto", "data", "identity", "density"),
+        choices=("auto", "data", "identity", "iterative", "density"),
         help="where grids begin: in boxes searched from the data (data), over the whole domain (identity, default with "
-        "--recipe paper and paper++), or in boxes where that promises a gain (auto, default with --recipe fast); density: "
+        "--recipe paper and paper++), or in boxes where that promises a gain (auto, default with --recipe fast); iterative: "
+        "like auto, then moved early in the run to where the network errs; density: "
         "over the whole domain, then moved by the paper's density loss too, for comparison: about 1 dB worse at equal time",
     )
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ METHODS = {
     "auto": "boxes from the data where that promises to pay, else identity (default)",
     "data": "boxes searched so that nodes are dense where the data needs them",
     "identity": "all grids over the whole domain, as the paper begins",
-    "density": "likewise, then moved by the paper's density loss (see `recipes.DensityRecipe`)",
+    "iterative": "as auto, then moved to where the network errs, early in the run (see `moving`)",
+    "density": "over the whole domain, then moved by the paper's density loss (see `recipes.DensityRecipe`)",
 }
 # Below this the prediction is within what it errs by: volumes with evenly spread detail promise up to 0.8 dB and gain 0.1.
 _WORTH_DB = 1.0
@@ -34,20 +35,24 @@ class Placement:
     Attributes:
         method: 'data' or 'identity'.
         predicted_gain_db: what boxes from the data promise over identity; None where that was not asked.
+        moves: whether grids are to move while the network learns.
     """
 
     method: str
     predicted_gain_db: float | None = None
+    moves: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        return asdict(self)
+        """JSON-ready description; `moves`, where grids are to move, is the list of what has been moved so far."""
+        described = {"method": self.method, "predicted_gain_db": self.predicted_gain_db}
+        return {**described, "moves": []} if self.moves else described
 
     def __str__(self) -> str:
         if self.predicted_gain_db is None:
             return "grids over the whole domain"
         place = "in boxes from the data" if self.method == "data" else "over the whole domain"
-        return f"grids {place} (boxes promise {self.predicted_gain_db:.1f} dB)"
+        then = ", from where they move" if self.moves else ""
+        return f"grids {place} (boxes promise {self.predicted_gain_db:.1f} dB){then}"
 
 
 def place_grids(network: AMGSRN, volume: Volume, method: str, seed: int) -> Placement:
@@ -66,7 +71,8 @@ def place_grids(network: AMGSRN, volume: Volume, method: str, seed: int) -> Plac
     table = measure_detail(volume.values, volume.value_range, seed)
     result = BoxSearch(table, int(np.prod(config.resolution)), config.grids, fixed).run(seed)
     gain = round(result.predicted_gain_db, 2)
-    if method == "auto" and gain < _WORTH_DB:
-        return Placement("identity", gain)
+    moves = method == "iterative"
+    if method != "data" and gain < _WORTH_DB:
+        return Placement("identity", gain, moves)
     network.placement.move_into(torch.from_numpy(result.boxes))
-    return Placement("data", gain)
+    return Placement("data", gain, moves)
