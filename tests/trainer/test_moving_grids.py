@@ -188,8 +188,8 @@ def test_a_fit_that_moves_grids_resumes_to_the_bit(tmp_path, monkeypatch) -> Non
     moves = expected["placement"]["moves"]
     assert [round(move["fraction"], 2) for move in moves] == [0.06, 0.13, 0.2, 0.27]
     assert any(move["grids"] for move in moves)
-    # Before an event, just after one, and between two.
-    for stop in (20, 5, 40):
+    # Before an event, just after one, between two, and after samples have begun to follow the error.
+    for stop in (20, 5, 40, 70):
         asked = itertools.count(1)
 
         class Later(Interrupts):

@@ -7,9 +7,11 @@ from .detail import DetailTable, measure_detail
 from .insertion import Insertion, find_insertion
 from .moving import Move, is_due, move_grids
 from .place import METHODS, Placement, place_grids
+from .proportions import CUBES, Proportions, find_proportions, grid_proportions
 from .residual import Cells, measure_residual
 
 __all__ = [
+    "CUBES",
     "METHODS",
     "BoxSearch",
     "Cells",
@@ -17,8 +19,11 @@ __all__ = [
     "Insertion",
     "Move",
     "Placement",
+    "Proportions",
     "SearchResult",
     "find_insertion",
+    "find_proportions",
+    "grid_proportions",
     "is_due",
     "measure_detail",
     "measure_residual",

@@ -63,16 +63,19 @@ class Cells:
 
 
 @torch.inference_mode()
-def measure_residual(network: AMGSRN, volume: Volume, cells: Cells, seed: int) -> np.ndarray:
+def measure_residual(
+    network: AMGSRN, volume: Volume, cells: Cells, seed: int, step: int = 0, voxels: int = _VOXELS
+) -> np.ndarray:
     """Mean squared error of a network in each cell, in units of the value range squared; 0 where all is missing.
 
     Args:
         network: as it is now.
         volume: what it learns.
         cells: of the result.
-        seed: of the choice of voxels.
+        seed, step: of the choice of voxels.
+        voxels: how many, about.
     """
-    points, targets = VoxelSampler(volume, _VOXELS, seed).draw(0)
+    points, targets = VoxelSampler(volume, voxels, seed).draw(step)
     evaluate = kernels.evaluator(network.transforms(), network.grids, *network.mlp_parameters())
     device = network.grids.device
     errors = (evaluate(points.to(device))[:, 0].cpu().double() - targets).square().numpy()
