@@ -186,7 +186,7 @@ class Fit:
                     break
                 fraction = self._seeker.fraction(step, scheduled) if self._seeker is not None else scheduled
                 if fraction == scheduled:
-                    self._move_grids(fraction)
+                    self._move_grids(step, fraction)
                 self._sampler.attend(step, self._network)
                 points, targets = self._sampler.draw(step)
                 if len(points):
@@ -214,18 +214,16 @@ class Fit:
         if step > self._saved_step:
             self._save()
 
-    def _move_grids(self, fraction: float) -> None:
+    def _move_grids(self, step: int, fraction: float) -> None:
         """Move grids to where the network errs, if that was asked for and it is time.
 
         Not while a target's seeker lets the rate fall, nor in a network that began as what another has learned.
         """
         placement = self._progress.placement
         moves = placement.get("moves")
-        if (
-            moves is None
-            or self._progress.networks > 1
-            or not is_due(fraction, moves[-1]["fraction"] if moves else 0.0)
-        ):
+        if moves is None or self._progress.networks > 1:
+            return
+        if not is_due(step, fraction, moves[-1]["fraction"] if moves else 0.0):
             return
         move = move_grids(self._optimiser, self._volume, self._settings.seed, fraction)
         self._progress = replace(self._progress, placement={**placement, "moves": [*moves, move.to_dict()]})

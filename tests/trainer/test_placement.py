@@ -125,12 +125,16 @@ def small_volume(values: np.ndarray) -> Volume:
     return Volume(values, domain, "", value_range(values), values.size, VolumeSource("v.nc", "v", None, values.nbytes))
 
 
-@pytest.mark.parametrize(("method", "expected"), [("auto", "data"), ("data", "data"), ("identity", "identity")])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("auto", "data"), ("data", "data"), ("identity", "identity"), ("iterative", "identity")],
+)
 def test_methods_on_a_volume_with_a_detailed_corner(method: str, expected: str) -> None:
     network, untouched = (AMGSRN(AMGSRNConfig(), seed=5) for _ in range(2))
     placement = place_grids(network, small_volume(noise_in_a_corner()), method, seed=0)
     assert placement.method == expected
-    assert (placement.predicted_gain_db is None) == (method == "identity")
+    assert (placement.predicted_gain_db is None) == (expected == "identity")
+    assert placement.moves == (method in ("auto", "iterative"))
     moved = ~torch.isclose(network.transforms(), untouched.transforms()).flatten(1).all(dim=1)
     assert not moved[:6].any()
     assert int(moved.sum()) >= (5 if expected == "data" else 0)
@@ -139,7 +143,9 @@ def test_methods_on_a_volume_with_a_detailed_corner(method: str, expected: str) 
 
 def test_auto_leaves_evenly_detailed_volumes_alone() -> None:
     values = np.random.default_rng(0).random((48, 48, 48), dtype=np.float32)
-    assert place_grids(AMGSRN(AMGSRNConfig()), small_volume(values), "auto", 0).method == "identity"
+    placement = place_grids(AMGSRN(AMGSRNConfig()), small_volume(values), "auto", 0)
+    assert placement.method == "identity"
+    assert placement.moves
 
 
 def layers(shape: tuple[int, int, int]) -> np.ndarray:

@@ -20,6 +20,7 @@ from .residual import Cells, measure_residual
 
 # The parts of a run after which grids move: the map has to mean something, and moved grids need time to learn.
 _EVENTS = (0.06, 0.13, 0.20, 0.27)
+_LEAST_STEPS = 100
 # Not later, even where a run came past an event without noticing (a learning rate that suddenly falls, a slow start).
 _LATEST = 0.35
 # Of sixteen grids, those that never move, without which some volumes are ruined, and those that an event moves at most.
@@ -47,14 +48,15 @@ class Move:
         return {**asdict(self), "grids": list(self.grids)}
 
 
-def is_due(fraction: float, last: float) -> bool:
+def is_due(step: int, fraction: float, last: float) -> bool:
     """Whether grids are to move now.
 
     Args:
+        step: number of steps done.
         fraction: the part of the run that is done.
         last: what it was at the last event; 0 before the first.
     """
-    return fraction <= _LATEST and _events_before(fraction) > _events_before(last)
+    return step >= _LEAST_STEPS and fraction <= _LATEST and _events_before(fraction) > _events_before(last)
 
 
 def _events_before(fraction: float) -> int:
