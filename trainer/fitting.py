@@ -32,7 +32,7 @@ from .interrupts import Interrupts
 from .judge import Judge
 from .optimisers import Optimiser, make_optimiser
 from .outputs import check_writable
-from .placement import grid_proportions, is_due, move_grids, place_grids
+from .placement import CAUTIOUS_WORTH_DB, WORTH_DB, grid_proportions, is_due, move_grids, place_grids
 from .precision import FREE_DB, Stored
 from .probe import Probe
 from .progress import Display, RunningLoss, say_on_stderr
@@ -221,11 +221,11 @@ class Fit:
         """
         placement = self._progress.placement
         moves = placement.get("moves")
-        if moves is None or self._progress.networks > 1:
+        cautious = self._settings.placement == "auto"
+        if moves is None or self._progress.networks > 1 or not is_due(step, fraction, moves, cautious):
             return
-        if not is_due(step, fraction, moves[-1]["fraction"] if moves else 0.0):
-            return
-        move = move_grids(self._optimiser, self._volume, self._settings.seed, fraction)
+        worth = CAUTIOUS_WORTH_DB if cautious and not moves else WORTH_DB
+        move = move_grids(self._optimiser, self._volume, self._settings.seed, fraction, worth)
         self._progress = replace(self._progress, placement={**placement, "moves": [*moves, move.to_dict()]})
 
     def _scheduled(self, step: int) -> float:

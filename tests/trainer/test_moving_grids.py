@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,17 +114,19 @@ def test_no_error_promises_nothing() -> None:
     assert found.predicted_gain_db == 0.0
 
 
-def test_grids_move_four_times_and_never_late() -> None:
-    last, moved = 0.0, []
+@pytest.mark.parametrize("cautious", [True, False])
+@pytest.mark.parametrize("grids", [[], [7]])
+def test_grids_move_four_times_and_never_late(grids: list[int], cautious: bool) -> None:
+    moves: list[dict[str, Any]] = []
     for step, fraction in enumerate(np.arange(2000) / 2000):
-        if is_due(step, fraction, last):
-            moved.append(fraction)
-            last = fraction
-    assert moved == pytest.approx([0.06, 0.13, 0.2, 0.27])
-    assert is_due(1000, 0.3, 0.0), "a run that has come past several events"
-    assert not is_due(1000, 0.3, 0.28)
-    assert not is_due(1000, 0.4, 0.0)
-    assert not is_due(99, 0.3, 0.0), "nothing has been learned yet"
+        if is_due(step, fraction, moves, cautious):
+            moves.append({"fraction": fraction, "grids": grids})
+    events = [0.06] if cautious and not grids else [0.06, 0.13, 0.2, 0.27]
+    assert [move["fraction"] for move in moves] == pytest.approx(events)
+    assert is_due(1000, 0.3, [], cautious), "a run that has come past several events"
+    assert not is_due(1000, 0.3, [{"fraction": 0.28, "grids": [4]}], cautious)
+    assert not is_due(1000, 0.4, [], cautious)
+    assert not is_due(99, 0.3, [], cautious), "nothing has been learned yet"
 
 
 @pytest.mark.parametrize("transform", ["matrix", "srt"])
@@ -173,6 +176,15 @@ def test_moves_are_repeatable() -> None:
         states.append(optimiser.network.placement.translations.detach().clone())
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
+
+
+def test_grids_stay_where_too_little_is_predicted() -> None:
+    optimiser = make_optimiser(AMGSRN(AMGSRNConfig(transform="srt")), 100, FastRecipe())
+    before = {name: parameter.detach().clone() for name, parameter in optimiser.network.named_parameters()}
+    move = move_grids(optimiser, volume_of(detail_in_a_corner(32)), 0, 0.07, worth_db=50.0)
+    assert move.grids == ()
+    assert 0 < move.predicted_gain_db < 50
+    assert all(torch.equal(before[name], parameter) for name, parameter in optimiser.network.named_parameters())
 
 
 def quick(**changes: object) -> FitSettings:

@@ -5,14 +5,16 @@ a run, to where the network errs."""
 from .boxes import BoxSearch, SearchResult
 from .detail import DetailTable, measure_detail
 from .insertion import Insertion, find_insertion
-from .moving import Move, is_due, move_grids
+from .moving import CAUTIOUS_WORTH_DB, WORTH_DB, Move, is_due, move_grids
 from .place import METHODS, Placement, place_grids
 from .proportions import CUBES, Proportions, find_proportions, grid_proportions
 from .residual import Cells, measure_residual
 
 __all__ = [
+    "CAUTIOUS_WORTH_DB",
     "CUBES",
     "METHODS",
+    "WORTH_DB",
     "BoxSearch",
     "Cells",
     "DetailTable",
