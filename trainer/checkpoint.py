@@ -24,6 +24,7 @@ from .errors import CheckpointMismatch
 from .metrics import Metrics
 from .optimisers import Optimiser
 from .precision import Stored
+from .sampling import Sampler
 from .settings import difference
 
 _SUFFIX = ".checkpoint"
@@ -77,11 +78,12 @@ class Checkpoint:
         self._domain = domain
         self._array = array
 
-    def save(self, optimiser: Optimiser, progress: Progress, best: Candidate | None = None) -> None:
+    def save(self, optimiser: Optimiser, sampler: Sampler, progress: Progress, best: Candidate | None = None) -> None:
         """Write the state, in place of an older one.
 
         Args:
             optimiser: with its network.
+            sampler: of the training samples.
             progress: how far the fit is.
             best: the best model measured so far, if one is to be kept.
 
@@ -93,6 +95,7 @@ class Checkpoint:
         tensors.update({_moment(name, moment): tensor for name, moment, tensor in optimiser.moments()})
         for name, series in optimiser.series().items():
             tensors[_series(name)] = torch.from_numpy(series).to(torch.float32)
+        tensors.update({_sampled(name): tensor for name, tensor in sampler.state().items()})
         state = {"identity": self._identity, "progress": vars(progress), "counters": optimiser.counters(), "best": None}
         if best is not None:
             tensors.update({_best(name): tensor for name, tensor in best.stored.network.state_dict().items()})
@@ -122,8 +125,9 @@ class Checkpoint:
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileDamaged(self.path, f"unreadable architecture: {error!r}") from error
 
-    def load(self, optimiser: Optimiser) -> Progress:
-        """Continue from the file: set parameters, moments and schedules of an optimiser of the network it holds.
+    def load(self, optimiser: Optimiser, sampler: Sampler) -> Progress:
+        """Continue from the file: set parameters, moments and schedules of an optimiser of the network it holds, and
+        the sampler.
 
         Raises:
             ModelFileError: it is damaged.
@@ -133,6 +137,7 @@ class Checkpoint:
         mine.update({_moment(name, moment): tensor for name, moment, tensor in optimiser.moments()})
         expected = {name: tuple(tensor.shape) for name, tensor in mine.items()}
         expected.update({_series(name): series.shape for name, series in optimiser.series().items()})
+        expected.update({_sampled(name): tuple(tensor.shape) for name, tensor in sampler.state().items()})
         tensors = read_tensors(self.path, expected, torch.device("cpu"))
         with torch.no_grad():
             for name, tensor in mine.items():
@@ -140,6 +145,7 @@ class Checkpoint:
         try:
             series = {name: tensors[_series(name)].double().numpy() for name in optimiser.series()}
             optimiser.restore(state["counters"], series)
+            sampler.restore({name: tensors[_sampled(name)] for name in sampler.state()})
             return Progress(**state["progress"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileDamaged(self.path, f"unreadable state: {error!r}") from error
@@ -184,6 +190,10 @@ def _moment(parameter: str, moment: str) -> str:
 
 def _series(name: str) -> str:
     return f"series.{name}"
+
+
+def _sampled(name: str) -> str:
+    return f"sampler.{name}"
 
 
 def _best(name: str) -> str:

@@ -10,6 +10,7 @@ from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from .candidate import Candidate
 from .checkpoint import Progress
 from .metrics import Metrics
+from .placement import Move
 from .precision import Stored
 from .settings import FitSettings
 from .volumes import Volume
@@ -18,6 +19,7 @@ from .volumes import Volume
 _LONG_FLOAT = -1.2345678901234567e-100
 _LONG_SECONDS = 1234567890.123
 _LONG_COUNT = 10**15
+_LONG_MOVES = [Move(_LONG_FLOAT, (10, 11, 12, 13), _LONG_FLOAT).to_dict()] * 4
 
 
 def describe(
@@ -71,7 +73,7 @@ def longest_description(settings: FitSettings, volume: Volume, identity: dict[st
         seconds=_LONG_SECONDS,
         cpu_seconds=_LONG_SECONDS,
         training_seconds=_LONG_SECONDS,
-        placement={"method": "identity", "predicted_gain_db": _LONG_FLOAT},
+        placement={"method": "identity", "predicted_gain_db": _LONG_FLOAT, "moves": _LONG_MOVES},
     )
     numbers = {"parameters": _LONG_COUNT, "points_per_second": _LONG_SECONDS, "rmse": _LONG_FLOAT}
     return {**describe(settings, volume, identity, progress, model), **numbers}

@@ -32,11 +32,12 @@ from .interrupts import Interrupts
 from .judge import Judge
 from .optimisers import Optimiser, make_optimiser
 from .outputs import check_writable
-from .placement import place_grids
+from .placement import CAUTIOUS_WORTH_DB, WORTH_DB, grid_proportions, is_due, move_grids, place_grids
 from .precision import FREE_DB, Stored
 from .probe import Probe
 from .progress import Display, RunningLoss, say_on_stderr
-from .sampling import Sampler, StratifiedSampler, UniformSampler, VoxelSampler
+from .recipes import FastRecipe
+from .samplers import make_sampler
 from .seeker import LOOK_EVERY, TargetSeeker
 from .settings import FitSettings
 from .sizing import file_size, first_network
@@ -87,11 +88,11 @@ class Fit:
         self._array = ArrayInfo(volume.source.variable, volume.units, volume.value_range)
         self._constant = volume.value_range[0] == volume.value_range[1]
         self._target = settings.target_psnr
-        self._seeker = TargetSeeker(self._target) if self._target is not None and not self._constant else None
+        self._seeker = self._make_seeker()
         self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
         self._judge = Judge(volume, settings, self._array, self._probe, options.quiet)
         self._longest = longest_description(settings, volume, identity)
-        config = first_network(settings, volume.domain.dimensions, self._file_size)
+        config = self._first_network()
         self._checkpoint = Checkpoint(checkpoint_path(output), identity, volume.domain, self._array)
         self._progress = Progress()
         self._clock = Clock(self._progress)
@@ -108,7 +109,7 @@ class Fit:
         if not self._constant and not self._progress.step:
             placement = place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)
             self._progress = replace(self._progress, placement=placement.to_dict())
-            self._options.say(str(placement))
+            self._options.say(f"{placement}, {_times(self._network.config.resolution)} nodes each")
         while True:
             with training_threads(self._parameters, self._options.device):
                 self._train(interrupts)
@@ -129,6 +130,23 @@ class Fit:
                 seconds *= _FIRST_SHARE
         self._budget = Budget(0 if self._constant else steps, seconds)
         self._optimiser = optimiser or make_optimiser(network, steps or 0, self._settings.recipe)
+        self._sampler = make_sampler(self._volume, self._settings, network)
+
+    def _first_network(self) -> AMGSRNConfig:
+        """The network to begin with, its grids in the proportions that the volume asks for."""
+        settings, nodes = self._settings, self._volume.domain.dimensions
+        config = first_network(settings, nodes, self._file_size)
+        if self._constant or not isinstance(settings.recipe, FastRecipe):
+            return config
+        all_nodes = config.grids * math.prod(config.resolution)
+        proportions = grid_proportions(self._volume, all_nodes, settings.seed)
+        return first_network(settings, nodes, self._file_size, proportions)
+
+    def _make_seeker(self) -> TargetSeeker | None:
+        recipe = self._settings.recipe
+        if self._target is None or self._constant or not isinstance(recipe, FastRecipe):
+            return None
+        return TargetSeeker(self._target, recipe.fall_start)
 
     def _may_grow(self) -> bool:
         return self._seeker is not None and not isinstance(self._larger_network(0.0), str)
@@ -140,7 +158,8 @@ class Fit:
                 return
             network = AMGSRN(config, self._settings.seed).to(self._options.device)
             optimiser = make_optimiser(network, self._settings.recipe.steps or 0, self._settings.recipe)
-            progress = self._checkpoint.load(optimiser)
+            sampler = make_sampler(self._volume, self._settings, network)
+            progress = self._checkpoint.load(optimiser, sampler)
             self._best = self._checkpoint.load_best(self._options.device)
         except (CheckpointMismatch, ModelFileError):
             if not self._options.overwrite:
@@ -151,11 +170,11 @@ class Fit:
         if self._seeker is not None and progress.seeker:
             self._seeker.restore(progress.seeker)
         self._begin(network, optimiser)
+        self._sampler = sampler
         self._options.say(f"resuming at step {progress.step}{self._of_steps()}")
 
     def _train(self, interrupts: Interrupts) -> None:
         """Train the network until its schedule ends, or the target may have been reached."""
-        sampler = self._sampler()
         device, step, points_done = self._options.device, self._progress.step, self._progress.points
         loss, running, began, began_points = torch.zeros(()), RunningLoss(), time.monotonic(), points_done
         saved = began
@@ -166,7 +185,10 @@ class Fit:
                 if self._seeker is not None and self._seeker.wants_measure:
                     break
                 fraction = self._seeker.fraction(step, scheduled) if self._seeker is not None else scheduled
-                points, targets = sampler.draw(step)
+                if fraction == scheduled:
+                    self._move_grids(step, fraction)
+                self._sampler.attend(step, self._network)
+                points, targets = self._sampler.draw(step)
                 if len(points):
                     loss = self._optimiser.step(step, fraction, points.to(device), targets.to(device))
                 step += 1
@@ -192,6 +214,20 @@ class Fit:
         if step > self._saved_step:
             self._save()
 
+    def _move_grids(self, step: int, fraction: float) -> None:
+        """Move grids to where the network errs, if that was asked for and it is time.
+
+        Not while a target's seeker lets the rate fall, nor in a network that began as what another has learned.
+        """
+        placement = self._progress.placement
+        moves = placement.get("moves")
+        cautious = self._settings.placement == "auto"
+        if moves is None or self._progress.networks > 1 or not is_due(step, fraction, moves, cautious):
+            return
+        worth = CAUTIOUS_WORTH_DB if cautious and not moves else WORTH_DB
+        move = move_grids(self._optimiser, self._volume, self._settings.seed, fraction, worth)
+        self._progress = replace(self._progress, placement={**placement, "moves": [*moves, move.to_dict()]})
+
     def _scheduled(self, step: int) -> float:
         """The part of the present network's schedule that is done, in [0, 1]."""
         progress = self._progress
@@ -203,15 +239,6 @@ class Fit:
         made = step - self._progress.network_step
         if self._seeker is not None and self._probe is not None and made % LOOK_EVERY == 0:
             self._seeker.look(step, made, scheduled, self._probe.psnr(self._network))
-
-    def _sampler(self) -> Sampler:
-        recipe = self._settings.recipe
-        kind: type[Sampler] = UniformSampler
-        if recipe.sampling == "lattice":
-            # As many parameters as values could be right at the nodes and anything between them.
-            scarce = 2 * self._parameters < self._volume.valid
-            kind = VoxelSampler if scarce else StratifiedSampler
-        return kind(self._volume, recipe.batch, self._settings.seed)
 
     def _note(self, step: int, points: int) -> None:
         """Bring the progress up to date."""
@@ -226,7 +253,7 @@ class Fit:
     def _save(self) -> bool:
         """Write a checkpoint; a full disk is told once and does not end the fit, which may outlast it."""
         try:
-            self._checkpoint.save(self._optimiser, self._clock.spent(self._progress), self._best)
+            self._checkpoint.save(self._optimiser, self._sampler, self._clock.spent(self._progress), self._best)
         except ModelNotWritable as error:
             if not self._warned:
                 self._options.say(f"warning: no checkpoint: {error}; the fit goes on")
@@ -325,3 +352,7 @@ class Fit:
             )
         if not stored.half and (wanted == "half" or (wanted == "auto" and self._settings.target_size is not None)):
             self._options.say("note: the features are too large for half precision; the file has single precision")
+
+
+def _times(counts: tuple[int, int, int]) -> str:
+    return " x ".join(str(count) for count in counts)

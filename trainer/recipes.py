@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class FastRecipe:
-    """Small stratified batches and cosine decay: seconds on a CPU (default).
+    """Small batches from where the error is, and rates that fall late: seconds on a CPU (default).
 
     The whole schedule follows the part of the run that is done, so that it fits into any number of steps or seconds.
 
@@ -22,26 +22,28 @@ class FastRecipe:
     Attributes:
         steps: optimiser steps; None where only time limits them.
         batch: points per step.
-        learning_rate: of the features at the start, Adam; cosine to 0.
-        mlp_rate: of the MLP at the start, likewise.
-        placement_rate: of the transforms at the start, likewise.
+        learning_rate: of the features, Adam, until rates fall.
+        mlp_rate: of the MLP, likewise.
+        placement_rate: of the transforms, likewise.
+        fall_start: the part of the run after which all rates fall, in proportion to what is left of it.
         betas, eps: of Adam.
     """
 
     name: ClassVar[str] = "fast"
     transform: ClassVar[str] = "srt"
     placement: ClassVar[str] = "auto"
-    sampling: ClassVar[str] = "lattice"
+    sampling: ClassVar[str] = "importance"
     description: ClassVar[str] = (
-        "small stratified batches, cosine decay, grids placed from the data where that pays: fits in seconds"
+        "small batches from where the error is, grids placed from the data where that pays: fits in seconds"
     )
 
-    steps: int | None = 10_000
-    batch: int = 4096
-    learning_rate: float = 0.01
-    mlp_rate: float = 0.005
+    steps: int | None = 15_000
+    batch: int = 2048
+    learning_rate: float = 0.02
+    mlp_rate: float = 0.0035
     placement_rate: float = 3e-4
-    betas: tuple[float, float] = (0.9, 0.99)
+    fall_start: float = 0.4
+    betas: tuple[float, float] = (0.8, 0.99)
     eps: float = 1e-14
 
     def to_dict(self) -> dict[str, Any]:

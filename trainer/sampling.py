@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Training samples: points of a volume and the values there.
 
-What a step draws depends on nothing but (seed, step), so that an interrupted fit goes on exactly as if it had not been.
+What a step draws depends on nothing but (seed, step), and on what `state` holds, so that an interrupted fit goes on
+exactly as if it had not been.
 Points are (x, y, z) in [-1, 1]^3, targets are in units of the value range: 0 is the volume's lowest value, 1 its
 highest. Missing values are never drawn; where a part is missing, correspondingly more points are tried.
 """
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from amgsrn_core import kernels
+from amgsrn_core.models import AMGSRN
 
 from .volumes import Volume
 
@@ -47,6 +49,18 @@ class Sampler(ABC):
             valid = targets.isfinite()
             points, targets = points[valid], targets[valid]
         return points, targets
+
+    def attend(self, step: int, network: AMGSRN) -> None:
+        """Before a step: look at what the network has learned, if what is drawn depends on it."""
+        del step, network
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What has been learned by `attend`: float32 tensors by name."""
+        return {}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue from a `state`."""
+        del state  # there is none
 
     @abstractmethod
     def _draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:

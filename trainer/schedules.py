@@ -17,6 +17,11 @@ def cosine(fraction: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
+def late_fall(fraction: float, start: float) -> float:
+    """1 until `start` (below 1), from there in a straight line to 0 at the end (1)."""
+    return min(1.0, (1.0 - fraction) / (1.0 - start))
+
+
 class History:
     """The last `length` numbers of a series, with sums over parts of them."""
 

@@ -32,10 +32,11 @@ class TargetSeeker:
 
     Args:
         target_db: PSNR to reach.
+        fall_start: the part of the schedule after which the rate falls; a cool-down begins no earlier in it.
     """
 
-    def __init__(self, target_db: float) -> None:
-        self._target = target_db
+    def __init__(self, target_db: float, fall_start: float = 0.0) -> None:
+        self._target, self._fall_start = target_db, fall_start
         self.wants_measure = False
         # Of the cool-down that runs: first step, the part of the schedule that was done then, length, first estimate.
         self._cooling: tuple[int, float, int, float] | None = None
@@ -50,6 +51,7 @@ class TargetSeeker:
         if self._cooling is None:
             return scheduled
         start, begun, length, _ = self._cooling
+        begun = max(begun, self._fall_start)
         return max(scheduled, begun + (1.0 - begun) * (step - start) / length)
 
     def look(self, step: int, made: int, scheduled: float, estimate_db: float) -> None:

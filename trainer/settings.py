@@ -77,6 +77,8 @@ class FitSettings:
             raise InvalidOption(
                 f"--placement density goes with --recipe fast; {recipe} moves its grids that way anyway"
             )
+        if placement == "iterative" and recipe != "fast":
+            raise InvalidOption(f"--placement iterative goes with --recipe fast; {recipe} moves its grids its own way")
         chosen: Recipe = DensityRecipe() if placement == "density" else RECIPES[recipe]()
         if steps is not None:
             chosen = replace(chosen, steps=steps)

@@ -13,6 +13,7 @@ from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from amgsrn_core.storage import ModelHeader, encode_model, stored_tensors
 
 from .errors import TargetSizeTooSmall
+from .placement import CUBES, Proportions
 from .presets import GRIDS, PRESETS
 from .recipes import PaperPlusRecipe
 from .settings import FitSettings
@@ -41,14 +42,17 @@ def file_size(config: AMGSRNConfig, domain: Domain, array: ArrayInfo, training: 
     return content + nodes * config.grids * config.channels * (2 if half else 4) + _MORE_DIGITS
 
 
-def first_network(settings: FitSettings, nodes: tuple[int, int, int], size_of: SizeOf) -> AMGSRNConfig:
+def first_network(
+    settings: FitSettings, nodes: tuple[int, int, int], size_of: SizeOf, proportions: Proportions = CUBES
+) -> AMGSRNConfig:
     """The network that a fit begins with: the preset's, or the largest that fits into the target size, or, if it may
-    grow, the small one if that fits. Grids are cubes, but those of AMGSRN++ have the proportions of the volume.
+    grow, the small one if that fits. Grids of AMGSRN++ have the proportions of the volume.
 
     Args:
         settings: of the fit.
         nodes: of the volume along (x, y, z).
         size_of: bytes of a network's file.
+        proportions: of the grids of other recipes, see `placement.grid_proportions`.
 
     Raises:
         TargetSizeTooSmall: even the smallest network does not fit.
@@ -58,13 +62,15 @@ def first_network(settings: FitSettings, nodes: tuple[int, int, int], size_of: S
     config = preset.config(settings.transform)
     if matched:
         config = replace(config, resolution=matching_resolution(preset.resolution, nodes))
+    elif proportions != CUBES:
+        config = replace(config, resolution=resolution_within(preset.resolution**3, proportions))
     limit = settings.target_size
     if limit is None or (settings.target_psnr is not None and size_of(config) <= limit):
         return config
-    return largest_network(limit, settings.transform, nodes if matched else (1, 1, 1), size_of)
+    return largest_network(limit, settings.transform, nodes if matched else proportions, size_of)
 
 
-def largest_network(limit: int, transform: str, proportions: tuple[int, int, int], size_of: SizeOf) -> AMGSRNConfig:
+def largest_network(limit: int, transform: str, proportions: Proportions, size_of: SizeOf) -> AMGSRNConfig:
     """The network of the presets' family with the largest file within a limit: 16 grids of 1, 2 or 4 channels.
 
     Args:
@@ -89,7 +95,7 @@ def largest_network(limit: int, transform: str, proportions: tuple[int, int, int
     return replace(least, resolution=resolution_within(nodes, proportions))
 
 
-def resolution_within(nodes: int, proportions: tuple[int, int, int]) -> tuple[int, int, int]:
+def resolution_within(nodes: int, proportions: Proportions) -> tuple[int, int, int]:
     """A resolution (x, y, z) of as many nodes as there may be, about proportional to something; at least 2 each.
 
     Args:

@@ -138,7 +138,7 @@ def test_a_target_is_reached_without_more_work_than_needed(tmp_path, volume):
     assert missed_target(training) is None
 
 
-GROWING = {"steps": 200, "batch": 500, "target_psnr": 27.5, "placement": "identity"}
+GROWING = {"steps": 200, "batch": 500, "target_psnr": 30.0, "placement": "identity"}
 
 
 def test_the_network_grows_towards_the_target(tmp_path, volume):
@@ -150,7 +150,7 @@ def test_the_network_grows_towards_the_target(tmp_path, volume):
     assert training["parameters"] > 1.8 * 70_880
     assert training["target_reached"] is True
     assert sum("going on with a larger network" in message for message in messages) == training["networks"] - 1
-    assert training["psnr_db"] >= 27.5
+    assert training["psnr_db"] >= 30.0
     assert psnr_of(tmp_path / "m.amgsrn", volume) == pytest.approx(training["psnr_db"], abs=0.01)
 
 
@@ -225,7 +225,8 @@ def test_the_best_model_is_kept(tmp_path, volume, monkeypatch):
     output = tmp_path / "m.amgsrn"
     settings = FitSettings.of(**{**GROWING, "target_psnr": 100.0, "target_size": 300_000, "steps": 120})
     training = fit_volume(volume, output, settings, options()).training
-    assert (training["networks"], training["parameters"]) == (2, 70_880)
+    assert training["networks"] == 2
+    assert training["parameters"] < 80_000
     assert psnr_of(output, volume) == pytest.approx(training["psnr_db"], abs=0.01)
     assert training["psnr_db"] > 15
 

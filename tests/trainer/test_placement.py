@@ -9,7 +9,15 @@ import torch
 
 from amgsrn_core import Axis, Domain, kernels
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
-from trainer.placement import BoxSearch, DetailTable, measure_detail, place_grids
+from trainer.placement import (
+    CUBES,
+    BoxSearch,
+    DetailTable,
+    find_proportions,
+    grid_proportions,
+    measure_detail,
+    place_grids,
+)
 from trainer.placement.detail import CELLS, RESOLUTIONS
 from trainer.volumes.volume import Volume, VolumeSource
 
@@ -117,12 +125,16 @@ def small_volume(values: np.ndarray) -> Volume:
     return Volume(values, domain, "", value_range(values), values.size, VolumeSource("v.nc", "v", None, values.nbytes))
 
 
-@pytest.mark.parametrize(("method", "expected"), [("auto", "data"), ("data", "data"), ("identity", "identity")])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("auto", "data"), ("data", "data"), ("identity", "identity"), ("iterative", "identity")],
+)
 def test_methods_on_a_volume_with_a_detailed_corner(method: str, expected: str) -> None:
     network, untouched = (AMGSRN(AMGSRNConfig(), seed=5) for _ in range(2))
     placement = place_grids(network, small_volume(noise_in_a_corner()), method, seed=0)
     assert placement.method == expected
-    assert (placement.predicted_gain_db is None) == (method == "identity")
+    assert (placement.predicted_gain_db is None) == (expected == "identity")
+    assert placement.moves == (method in ("auto", "iterative"))
     moved = ~torch.isclose(network.transforms(), untouched.transforms()).flatten(1).all(dim=1)
     assert not moved[:6].any()
     assert int(moved.sum()) >= (5 if expected == "data" else 0)
@@ -131,4 +143,34 @@ def test_methods_on_a_volume_with_a_detailed_corner(method: str, expected: str) 
 
 def test_auto_leaves_evenly_detailed_volumes_alone() -> None:
     values = np.random.default_rng(0).random((48, 48, 48), dtype=np.float32)
-    assert place_grids(AMGSRN(AMGSRNConfig()), small_volume(values), "auto", 0).method == "identity"
+    placement = place_grids(AMGSRN(AMGSRNConfig()), small_volume(values), "auto", 0)
+    assert placement.method == "identity"
+    assert placement.moves
+
+
+def layers(shape: tuple[int, int, int]) -> np.ndarray:
+    """Waves along x and y, nothing along z but a slope."""
+    z, y, x = np.meshgrid(*[np.linspace(0, 1, n) for n in shape], indexing="ij")
+    return (np.sin(90 * x) * np.cos(80 * y) + 0.1 * z).astype(np.float32)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_grids_have_few_nodes_along_an_axis_without_detail(axis: int) -> None:
+    values = np.moveaxis(layers((80, 88, 96)), 0, axis)
+    found = find_proportions(small_volume(np.ascontiguousarray(values)), 16 * NODES, seed=0)
+    assert found.predicted_gain_db > 5
+    assert np.prod(found.proportions) == pytest.approx(1.0)
+    assert int(np.argmin(found.proportions)) == 2 - axis  # (x, y, z)
+    assert min(found.proportions) == 0.25
+    assert grid_proportions(small_volume(np.ascontiguousarray(values)), 16 * NODES, seed=0) == found.proportions
+
+
+def test_grids_are_cubes_where_detail_is_the_same_along_all_axes() -> None:
+    values = np.random.default_rng(0).random((64, 64, 64), dtype=np.float32)
+    assert grid_proportions(small_volume(values), 16 * NODES, seed=0) == CUBES
+
+
+def test_grids_are_cubes_where_the_volume_has_fewer_values_than_the_network_nodes() -> None:
+    volume = small_volume(layers((10, 12, 14)))
+    found = find_proportions(volume, 16 * NODES, seed=0)
+    assert (found.proportions, found.predicted_gain_db) == (CUBES, 0.0)

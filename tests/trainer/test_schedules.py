@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainer.recipes import FastRecipe, PaperRecipe
-from trainer.schedules import GridWindow, History, Plateau, cosine
+from trainer.schedules import GridWindow, History, Plateau, cosine, late_fall
 
 PAPER = PaperRecipe()
 
@@ -18,11 +18,21 @@ PAPER = PaperRecipe()
 def test_the_papers_numbers():
     assert (PAPER.steps, PAPER.batch, PAPER.learning_rate, PAPER.placement_rate) == (50_000, 100_000, 0.01, 5e-4)
     assert (PAPER.betas, PAPER.eps) == ((0.9, 0.99), 1e-14)
-    assert FastRecipe().betas == (0.9, 0.99)
+
+
+def test_the_fast_recipes_numbers():
+    fast = FastRecipe()
+    assert (fast.batch, fast.learning_rate, fast.mlp_rate, fast.placement_rate) == (2048, 0.02, 0.0035, 3e-4)
+    assert (fast.betas, fast.eps, fast.fall_start) == ((0.8, 0.99), 1e-14, 0.4)
 
 
 def test_cosine():
     assert [cosine(fraction) for fraction in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
+
+
+def test_late_fall():
+    assert [late_fall(fraction, 0.4) for fraction in (0, 0.2, 0.4, 0.7, 1)] == pytest.approx([1, 1, 1, 0.5, 0])
+    assert [late_fall(fraction, 0.0) for fraction in (0, 0.25, 1)] == pytest.approx([1, 0.75, 0])
 
 
 def test_history():

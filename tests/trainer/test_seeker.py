@@ -29,6 +29,13 @@ def test_close_to_the_target_the_rate_falls_to_nothing():
     assert seeker.wants_measure
 
 
+def test_a_cool_down_does_not_wait_for_the_rate_to_fall():
+    seeker = TargetSeeker(40, fall_start=0.4)
+    assert seeker.fraction(2000, 0.2) == 0.2
+    seeker.look(2000, 2000, 0.2, 38.6)
+    assert [seeker.fraction(step, step / 10_000) for step in (2000, 2100, 2200)] == pytest.approx([0.4, 0.7, 1.0])
+
+
 def test_a_cool_down_that_misses_is_learned_from():
     seeker = TargetSeeker(40)
     seeker.look(1000, 1000, 0.1, 38.6)

@@ -99,3 +99,13 @@ def test_what_a_fit_begins_with():
     # With a target quality the network is to grow, and a size only limits that.
     assert first_network(FitSettings.of(target_psnr=40.0, target_size=10**6), nodes, size_of).resolution == (16, 16, 16)
     assert size_of(first_network(FitSettings.of(target_psnr=40.0, target_size=60_000), nodes, size_of)) <= 60_000
+
+
+def test_grids_may_have_proportions_of_their_own():
+    nodes, flat = (96, 96, 96), (2.0, 2.0, 0.25)
+    assert first_network(FitSettings.of(), nodes, size_of, flat).resolution == (32, 32, 4)
+    assert first_network(FitSettings.of("medium"), nodes, size_of, flat).resolution == (64, 64, 8)
+    sized = first_network(FitSettings.of(target_size=150_000), nodes, size_of, flat)
+    assert sized.resolution[0] > 28
+    assert sized.resolution[2] in (3, 4)
+    assert 0.9 * 150_000 < size_of(sized) <= 150_000

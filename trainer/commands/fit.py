@@ -66,7 +66,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         "--recipe",
         choices=("fast", "paper", "paper++"),
         default="fast",
-        help="fast: small batches and cosine decay, seconds to minutes (default); paper: the paper's schedule, hours; "
+        help="fast: small batches from where the error is, seconds to minutes (default); paper: the paper's schedule, hours; "
         "paper++: that of its successor AMGSRN++, hours",
     )
     group.add_argument(
@@ -85,10 +85,11 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--placement",
-        choices=("auto", "data", "identity", "density"),
-        help="where grids begin: in boxes searched from the data (data), over the whole domain (identity, default with "
-        "--recipe paper and paper++), or in boxes where that promises a gain (auto, default with --recipe fast); density: "
-        "over the whole domain, then moved by the paper's density loss too, for comparison: about 1 dB worse at equal time",
+        choices=("auto", "data", "identity", "iterative", "density"),
+        help="where the feature grids are: in boxes searched from the data (data); over the whole domain (identity, "
+        "default with --recipe paper and paper++); there first, then moved early in the run to where the network errs "
+        "(iterative); in boxes where that promises a gain, then moved likewise (auto, default with --recipe fast); "
+        "density: over the whole domain, then moved by the paper's density loss too, for comparison",
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The fast recipe: reconstruction error for everything and cosine decay, in the kernels' own training step."""
+"""The fast recipe: reconstruction error for everything, rates that fall late, in the kernels' own training step."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from amgsrn_core.models import AMGSRN
 
 from ..losses import density_loss, squared_errors
 from ..recipes import DensityRecipe, FastRecipe
-from ..schedules import cosine
+from ..schedules import cosine, late_fall
 from .base import Optimiser, moments_of, update
 
 
 class FastOptimiser(Optimiser):
-    """Reconstruction error for everything, cosine decay."""
+    """Reconstruction error for everything, rates that fall late."""
 
     def __init__(self, network: AMGSRN, steps: int, recipe: FastRecipe) -> None:
         super().__init__(network, steps)
@@ -26,7 +26,8 @@ class FastOptimiser(Optimiser):
         self._fit = kernels.fit_state(network.learned(), kernels.AdamSettings(recipe.betas, recipe.eps))
 
     def step(self, step: int, fraction: float, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        fall, recipe = cosine(fraction), self._recipe
+        recipe = self._recipe
+        fall = late_fall(fraction, recipe.fall_start)
         rates = kernels.Rates(recipe.learning_rate * fall, recipe.mlp_rate * fall, recipe.placement_rate * fall)
         return self._fit.step(points, targets.unsqueeze(1), rates)
 

@@ -55,27 +55,29 @@ def measure_detail(values: np.ndarray, value_range: tuple[float, float], seed: i
         value_range: (lowest, highest) finite value.
         seed: of the measuring points.
     """
-    reduced = _shrink(values)
-    low, high = value_range
-    reduced = reduced - np.float32(low)
-    reduced *= np.float32(1.0 / ((high - low) or 1.0))
-    np.nan_to_num(reduced, copy=False)
+    reduced = shrink(values, value_range)
     points, cell = _measuring_points(seed)
-    truth = _interpolate(reduced, points)
+    truth = interpolate(reduced, points)
     count = np.maximum(np.bincount(cell, minlength=CELLS**3), 1)
     errors = []
     for resolution in RESOLUTIONS:
-        coarse = reduced
-        for axis, size in enumerate(reduced.shape):
-            coarse = np.moveaxis(np.tensordot(_reduction(size, resolution), coarse, axes=(1, axis)), 0, axis)
-        difference = _interpolate(coarse, points) - truth
+        difference = interpolate(reduce(reduced, (resolution,) * 3), points) - truth
         errors.append(np.bincount(cell, difference.astype(np.float64) ** 2, minlength=CELLS**3) / count)
     # More nodes never hurt a network, though interpolation from unlucky positions can.
     table = np.minimum.accumulate(np.array(errors), axis=0)
     return DetailTable(3.0 * np.log(np.array(RESOLUTIONS, dtype=np.float64)), table)
 
 
-def _shrink(values: np.ndarray) -> np.ndarray:
+def shrink(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """A volume in units of its value range, averaged down to about 160 nodes per axis; missing values count as the
+    lowest."""
+    low, high = value_range
+    averaged = _averaged(values) - np.float32(low)
+    averaged *= np.float32(1.0 / ((high - low) or 1.0))
+    return np.nan_to_num(averaged, copy=False)
+
+
+def _averaged(values: np.ndarray) -> np.ndarray:
     factors = [max(1, round(size / _LARGEST_AXIS)) for size in values.shape]
     if max(factors) == 1:
         return values
@@ -98,9 +100,17 @@ def _measuring_points(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (2.0 * unit - 1.0).astype(np.float32), cell
 
 
-def _interpolate(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+def interpolate(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Values (n,) of an array [z, y, x] at normalized points (n, 3)."""
     contiguous = np.ascontiguousarray(values, dtype=np.float32)
     return kernels.sample_volume(torch.from_numpy(contiguous), torch.from_numpy(points)).numpy()
+
+
+def reduce(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An array [z, y, x] smoothed and interpolated at other nodes, `shape` of them."""
+    for axis, (size, count) in enumerate(zip(values.shape, shape, strict=True)):
+        values = np.moveaxis(np.tensordot(_reduction(size, count), values, axes=(1, axis)), 0, axis)
+    return values
 
 
 def _reduction(size: int, resolution: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ from .boxes import BoxSearch
 from .detail import measure_detail
 
 METHODS = {
-    "auto": "boxes from the data where that promises to pay, else identity (default)",
+    "auto": "boxes from the data where that promises to pay, else identity; then moved, as iterative does (default)",
     "data": "boxes searched so that nodes are dense where the data needs them",
     "identity": "all grids over the whole domain, as the paper begins",
-    "density": "likewise, then moved by the paper's density loss (see `recipes.DensityRecipe`)",
+    "iterative": "over the whole domain, then moved to where the network errs, early in the run (see `moving`)",
+    "density": "over the whole domain, then moved by the paper's density loss (see `recipes.DensityRecipe`)",
 }
 # Below this the prediction is within what it errs by: volumes with evenly spread detail promise up to 0.8 dB and gain 0.1.
 _WORTH_DB = 1.0
@@ -34,20 +35,22 @@ class Placement:
     Attributes:
         method: 'data' or 'identity'.
         predicted_gain_db: what boxes from the data promise over identity; None where that was not asked.
+        moves: whether grids are to move while the network learns.
     """
 
     method: str
     predicted_gain_db: float | None = None
+    moves: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        return asdict(self)
+        """JSON-ready description; `moves`, where grids are to move, is the list of what has been moved so far."""
+        described = {"method": self.method, "predicted_gain_db": self.predicted_gain_db}
+        return {**described, "moves": []} if self.moves else described
 
     def __str__(self) -> str:
-        if self.predicted_gain_db is None:
-            return "grids over the whole domain"
         place = "in boxes from the data" if self.method == "data" else "over the whole domain"
-        return f"grids {place} (boxes promise {self.predicted_gain_db:.1f} dB)"
+        promise = "" if self.predicted_gain_db is None else f" (boxes promise {self.predicted_gain_db:.1f} dB)"
+        return f"grids {place}{promise}"
 
 
 def place_grids(network: AMGSRN, volume: Volume, method: str, seed: int) -> Placement:
@@ -59,14 +62,15 @@ def place_grids(network: AMGSRN, volume: Volume, method: str, seed: int) -> Plac
         method: one of METHODS.
         seed: of the search.
     """
-    if method in ("identity", "density"):
-        return Placement("identity")
+    if method in ("identity", "iterative", "density"):
+        return Placement("identity", moves=method == "iterative")
     config = network.config
     fixed = int(np.ceil(_GLOBAL_SHARE * config.grids))
     table = measure_detail(volume.values, volume.value_range, seed)
     result = BoxSearch(table, int(np.prod(config.resolution)), config.grids, fixed).run(seed)
     gain = round(result.predicted_gain_db, 2)
-    if method == "auto" and gain < _WORTH_DB:
-        return Placement("identity", gain)
+    moves = method == "auto"
+    if moves and gain < _WORTH_DB:
+        return Placement("identity", gain, moves)
     network.placement.move_into(torch.from_numpy(result.boxes))
-    return Placement("data", gain)
+    return Placement("data", gain, moves)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Training samples that are drawn more often where the network errs.
+
+The volume is cut into cells. Now and then the network's error is measured in each; from then on samples are spread over
+the cells in proportion to the root of the mean squared error. The loss is not weighted to undo that: what is drawn more
+often also counts more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from amgsrn_core import kernels
+from amgsrn_core.models import AMGSRN
+
+from .placement import Cells, measure_residual
+from .sampling import Sampler
+from .volumes import Volume
+
+# Steps between two maps of the error, and voxels of each: 2 % of the time of the small network.
+_EVERY, _FIRST = 200, 100
+_VOXELS = 1 << 15
+# How samples follow the error: as a power of the mean squared error.
+_POWER = 0.5
+# Weight of the newest map in the running mean.
+_NEWEST = 0.5
+
+
+class ImportanceSampler(Sampler):
+    """Random nodes, or points between them, more of them where the error was; as evenly spread as a lattice otherwise.
+
+    Args:
+        volume, batch, seed: as for all samplers.
+        snap: draw nodes; else any points, values interpolated.
+    """
+
+    def __init__(self, volume: Volume, batch: int, seed: int, snap: bool) -> None:
+        super().__init__(volume, batch, seed)
+        self._volume, self._batch, self._snap = volume, batch, snap
+        self._cells = Cells.of(volume)
+        bounds = [_bounds(count, size) for count, size in zip(self._cells.shape, volume.values.shape, strict=True)]
+        cells = np.indices(self._cells.shape).reshape(3, -1)
+        first = np.stack([bound[index] for bound, index in zip(bounds, cells, strict=True)])
+        size = np.stack([np.diff(bound)[index] for bound, index in zip(bounds, cells, strict=True)])
+        self._nodes = size.prod(axis=0).astype(np.float64)
+        self._valid = self._nodes if self._all_valid else _count_valid(volume.values, bounds)
+        # What makes a cell likely, all else being equal.
+        self._extent = self._nodes if snap else np.ones_like(self._nodes)
+        # Per cell, its low corner and size along x, y, z, (3, cells): in nodes, or in cells.
+        self._corner = (first if snap else cells)[::-1].astype(np.float32)
+        self._size = size[::-1].astype(np.float32) if snap else np.ones_like(self._corner)
+        units = np.array(volume.values.shape) - 1 if snap else np.array(self._cells.shape)
+        self._scale = (2.0 / units[::-1, None]).astype(np.float32)
+        _, ny, nx = volume.values.shape
+        self._strides = np.array([1.0, nx, nx * ny])
+        self.errors = np.zeros(self._nodes.size, dtype=np.float32)
+        self._focus()
+
+    def attend(self, step: int, network: AMGSRN) -> None:
+        if step % _EVERY != _FIRST:
+            return
+        found = measure_residual(network, self._volume, self._cells, self._seed, step, _VOXELS).ravel()
+        # Cells of which no value was looked at must not be forgotten.
+        found[found == 0.0] = found.mean()
+        weight = _NEWEST if self.errors.any() else 1.0
+        self.errors += np.float32(weight) * (found.astype(np.float32) - self.errors)
+        self._focus()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"errors": torch.from_numpy(self.errors)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        self.errors = state["errors"].numpy().copy()
+        self._focus()
+
+    def _focus(self) -> None:
+        """Decide how many samples each cell gets."""
+        wanted = self.errors.astype(np.float64) ** _POWER
+        mean = (wanted * self._extent).sum() / self._extent.sum()
+        density = wanted / mean if mean > 0 else np.ones_like(wanted)
+        # Where values are missing, more is drawn: what is missing is thrown away.
+        weights = np.where(self._valid > 0, density * self._extent, 0.0)
+        valid = (weights * self._valid / self._nodes).sum() / weights.sum()
+        self._ends = np.cumsum(weights) / weights.sum() * min(self._batch / valid, self.tries)
+
+    def _draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        random = np.random.Generator(np.random.SFC64([self._seed, step]))
+        ticks = np.floor(self._ends + random.random()).astype(np.int64)
+        cell = np.repeat(np.arange(ticks.size), np.diff(ticks, prepend=0))
+        places = random.random((3, cell.size), dtype=np.float32)
+        places *= self._size.take(cell, axis=1)
+        if self._snap:
+            # Below the size, whatever was drawn: rounding does not reach it.
+            np.floor(places, out=places)
+        places += self._corner.take(cell, axis=1)
+        points = torch.from_numpy(np.ascontiguousarray((places * self._scale - np.float32(1.0)).T))
+        if self._snap:
+            values = self._values.reshape(-1)[torch.from_numpy((self._strides @ places).astype(np.int64))]
+        else:
+            values = kernels.sample_volume(self._values, points)
+        low, scaling = self._scaling
+        # The largest values of float32 differ by more than float32 holds.
+        return points, ((values.double() - low) * scaling).float()
+
+
+def _bounds(count: int, size: int) -> np.ndarray:
+    """The first node of each of `count` cells along an axis of `size` nodes, and the end, (count + 1,)."""
+    bounds = np.ceil(np.arange(count + 1) * (size - 1) / count).astype(np.int64)
+    bounds[-1] = size
+    return bounds
+
+
+def _count_valid(values: np.ndarray, bounds: list[np.ndarray]) -> np.ndarray:
+    """Valid values per cell, (cells,)."""
+    count = np.isfinite(values)
+    for axis, bound in enumerate(bounds):
+        count = np.add.reduceat(count, bound[:-1], axis=axis, dtype=np.float64)
+    return count.ravel()
