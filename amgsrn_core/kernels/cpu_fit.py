@@ -91,7 +91,8 @@ class CpuFit(FitState):
         library: from `cpu.load`.
         learned: the parameters, float32 on the CPU.
         adam: settings.
-        fast: products of the MLP's gradients are bfloat16 where the processor can; values and sums stay float32.
+        fast: factors in the MLP's inner layers and gradients are bfloat16 where the processor can; features, first and
+            last layer, and all sums stay float32.
     """
 
     def __init__(self, library: ctypes.CDLL, learned: Learned, adam: AdamSettings, fast: bool = True) -> None:

@@ -95,13 +95,13 @@ extern "C"
 
   // Adds the gradients of a loss to `gradients`, given the loss's slope value_gradients[count][outputs of the
   // last layer] at points[count][3]. Memory does not grow with `count`; the result depends on `threads` in
-  // the last bits only. With `fast`, products of the MLP's gradients are bfloat16 where the processor can.
-  // Returns 0, or 1 when memory ran out.
+  // the last bits only. With `fast`, factors in the inner layers and in all of the MLP's gradients are
+  // bfloat16 where the processor can. Returns 0, or 1 when memory ran out.
   AMGSRN_EXPORT int32_t amgsrn_backward(const amgsrn_network* network, const float* points, int64_t count,
     const float* value_gradients, const amgsrn_gradients* gradients, int32_t fast, int32_t threads);
 
   // The same for the mean squared error of the values to targets[count][outputs of the last layer], which is
-  // computed on the way: forward and backward in one pass. Values are always float32.
+  // computed on the way: forward and backward in one pass.
   AMGSRN_EXPORT int32_t amgsrn_squared_error(const amgsrn_network* network, const float* points,
     int64_t count, const float* targets, const amgsrn_gradients* gradients, double* mean_squared_error,
     int32_t fast, int32_t threads);

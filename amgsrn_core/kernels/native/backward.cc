@@ -28,7 +28,8 @@ struct MlpLayout
   int stride[AMGSRN_MAX_LAYERS];                       // inputs, padded to whole vectors
   AlignedFloats transposed_weights[AMGSRN_MAX_LAYERS]; // [inputs][outputs]
   int widest;
-  bool bf16; // whether the gradients are computed in bfloat16, with what follows
+  bool bf16; // whether inner layers and all gradients are computed in bfloat16, with what follows
+  Bf16Weights bf16_weights;
   Bf16Matrix bf16_transposed_weights[AMGSRN_MAX_LAYERS]; // [inputs][outputs]
 };
 
@@ -125,6 +126,16 @@ void MlpGradient(const amgsrn_network& net, const MlpLayout& layout, const float
     {
       break; // the slopes are given: the values are not needed
     }
+#if AMGSRN_TARGET_HAS_BF16
+    // Features and values are the ones in which rounding shows.
+    if (layout.bf16 && layer > 0 && !last)
+    {
+      PackBlock(scratch.inputs[layer], layout.inputs[layer], scratch.pairs[0]);
+      Bf16Linear<true>(layout.bf16_weights.weights[layer], layout.bf16_weights.biases[layer].get(),
+        scratch.pairs[0], scratch.inputs[layer + 1]);
+      continue;
+    }
+#endif
     Linear(net.weights[layer], net.biases[layer], net.outputs[layer], layout.inputs[layer],
       scratch.inputs[layer], last ? dy : scratch.inputs[layer + 1], !last);
   }
@@ -209,6 +220,10 @@ constexpr std::int64_t kBlocksPerThread = 16;
 bool MakeLayout(const amgsrn_network& net, const bool fast, MlpLayout& layout)
 {
   layout.bf16 = fast && HasBf16() && HWY_DYNAMIC_DISPATCH(GradientHasBf16)();
+  if (layout.bf16 && !MakeBf16Weights(net, layout.bf16_weights))
+  {
+    return false;
+  }
   int inputs = net.grids * net.channels;
   layout.widest = inputs;
   for (int layer = 0; layer < net.layers; ++layer)
