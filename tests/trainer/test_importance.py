@@ -85,6 +85,9 @@ def test_samples_go_where_the_error_is_and_everywhere_else_too(snap: bool) -> No
     even = np.mean([float(sampler.draw(step)[1].mean()) for step in range(5)])
     assert even == pytest.approx(1 / 8, abs=0.02)
     sampler.attend(100, zero_network())
+    squares = np.concatenate([sampler.draw(step)[1].numpy() ** 2 for step in range(5)])  # the network is 0
+    assert sampler.bias == pytest.approx(squares.mean() / (values**2).mean(), rel=0.1)
+    assert sampler.bias > 3
     focused = np.mean([float(sampler.draw(step)[1].mean()) for step in range(5)])
     assert 0.6 < focused < 0.95
     points, targets = sampler.draw(100)
