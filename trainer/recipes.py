@@ -38,6 +38,10 @@ class FastRecipe:
         "small batches from where the error is, grids placed from the data where that pays: fits in seconds"
     )
 
+    # Of larger presets than the small one: the fixed cost of a step weighs more, and noise hurts more.
+    larger_steps: ClassVar[int] = 10_000
+    larger_batch: ClassVar[int] = 4096
+
     steps: int | None = 15_000
     batch: int = 2048
     learning_rate: float = 0.02
