@@ -202,7 +202,7 @@ class Fit:
                     value = float(loss)
                     if not math.isfinite(value):
                         raise FitDiverged(step)
-                    running.add(value)
+                    running.add(value / self._sampler.bias)
                     speed = (points_done - began_points) / max(now - began, 1e-9)
                     display.update(int(_PARTS * scheduled), f"{running.describe()}, {speed / 1e6:.2f} M points/s")
                     if due:

@@ -76,11 +76,12 @@ class ImportanceSampler(Sampler):
 
     def _focus(self) -> None:
         """Decide how many samples each cell gets."""
-        wanted = self.errors.astype(np.float64) ** _POWER
-        mean = (wanted * self._extent).sum() / self._extent.sum()
-        density = wanted / mean if mean > 0 else np.ones_like(wanted)
+        extent = np.where(self._valid > 0, self._extent, 0.0)
+        weights = extent
+        if self.errors.any():
+            weights = extent * self.errors.astype(np.float64) ** _POWER
+            self.bias = float(np.average(self.errors, weights=weights) / np.average(self.errors, weights=extent))
         # Where values are missing, more is drawn: what is missing is thrown away.
-        weights = np.where(self._valid > 0, density * self._extent, 0.0)
         valid = (weights * self._valid / self._nodes).sum() / weights.sum()
         self._ends = np.cumsum(weights) / weights.sum() * min(self._batch / valid, self.tries)
 

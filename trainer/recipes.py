@@ -16,8 +16,9 @@ class FastRecipe:
     Scale, rotation and translation per grid are better than free matrices at equal cost, by 0.4 to 0.9 dB on the three
     volumes of tests/trainer/test_shared_data.py.
 
-    Grids begin in boxes searched from the data where that promises a gain. From there they follow the reconstruction
-    error, gently; there is no density loss, which costs more time than it is worth (`DensityRecipe`).
+    Grids begin in boxes searched from the data where that promises a gain, and some begin anew where the network errs.
+    All follow the reconstruction error, gently; there is no density loss, which costs more time than it is worth
+    (`DensityRecipe`). docs/recipe.md has the measurements behind all numbers.
 
     Attributes:
         steps: optimiser steps; None where only time limits them.
@@ -37,6 +38,10 @@ class FastRecipe:
         "small batches from where the error is, grids placed from the data where that pays: fits in seconds"
     )
 
+    # Of larger presets than the small one: the fixed cost of a step weighs more, and noise hurts more.
+    larger_steps: ClassVar[int] = 10_000
+    larger_batch: ClassVar[int] = 4096
+
     steps: int | None = 15_000
     batch: int = 2048
     learning_rate: float = 0.02
@@ -55,8 +60,9 @@ class FastRecipe:
 class DensityRecipe(FastRecipe):
     """The fast recipe, with grids that the paper's feature-density loss moves, for comparison.
 
-    It moves them in addition to the reconstruction error, in place of which it costs 1 to 3 dB. Measured on two volumes:
-    0.1 and 0.6 dB better after 1500 steps each; 1.1 dB worse in the time that they take, which is half as long again.
+    It moves them in addition to the reconstruction error, in place of which it costs 1 to 3 dB. Measured on two volumes,
+    before samples followed the error: 0.1 and 0.6 dB better after 1500 steps each; 1.1 dB worse in the time that they
+    take, which is half as long again.
 
     Attributes:
         density_rate: of the transforms in the density loss' own Adam.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import InvalidOption
-from .recipes import RECIPES, DensityRecipe, PaperRecipe, Recipe
+from .recipes import RECIPES, DensityRecipe, FastRecipe, PaperRecipe, Recipe
 
 PRECISIONS = ("auto", "half", "single")
 # float32 does not resolve more of a value range.
@@ -80,6 +80,8 @@ class FitSettings:
         if placement == "iterative" and recipe != "fast":
             raise InvalidOption(f"--placement iterative goes with --recipe fast; {recipe} moves its grids its own way")
         chosen: Recipe = DensityRecipe() if placement == "density" else RECIPES[recipe]()
+        if isinstance(chosen, FastRecipe) and preset in ("medium", "large"):
+            chosen = replace(chosen, steps=chosen.larger_steps, batch=chosen.larger_batch)
         if steps is not None:
             chosen = replace(chosen, steps=steps)
         elif time_budget is not None and target_psnr is None and not isinstance(chosen, PaperRecipe):

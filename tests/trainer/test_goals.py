@@ -319,6 +319,21 @@ def test_options_that_contradict_each_other(wrong, says):
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (15_000, 2048)),
+        ({"preset": "medium"}, (10_000, 4096)),
+        ({"preset": "large", "steps": 7}, (7, 4096)),
+        ({"preset": "medium", "batch": 9, "time_budget": 5.0}, (None, 9)),
+        ({"preset": "medium", "recipe": "paper"}, (50_000, 100_000)),
+    ],
+)
+def test_larger_networks_have_larger_batches(options, expected):
+    recipe = FitSettings.of(**options).recipe
+    assert (recipe.steps, recipe.batch) == expected
+
+
 def test_every_option_makes_another_fit():
     plain = FitSettings.of().to_dict()
     changes = (

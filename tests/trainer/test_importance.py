@@ -10,7 +10,10 @@ import torch
 
 from amgsrn_core import Axis, Domain
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
+from trainer.fit import FitOptions, fit_volume
 from trainer.importance import ImportanceSampler
+from trainer.sampling import VoxelSampler
+from trainer.settings import FitSettings
 from trainer.volumes import Volume, VolumeSource
 
 
@@ -85,6 +88,9 @@ def test_samples_go_where_the_error_is_and_everywhere_else_too(snap: bool) -> No
     even = np.mean([float(sampler.draw(step)[1].mean()) for step in range(5)])
     assert even == pytest.approx(1 / 8, abs=0.02)
     sampler.attend(100, zero_network())
+    squares = np.concatenate([sampler.draw(step)[1].numpy() ** 2 for step in range(5)])  # the network is 0
+    assert sampler.bias == pytest.approx(squares.mean() / (values**2).mean(), rel=0.1)
+    assert sampler.bias > 3
     focused = np.mean([float(sampler.draw(step)[1].mean()) for step in range(5)])
     assert 0.6 < focused < 0.95
     points, targets = sampler.draw(100)
@@ -153,3 +159,16 @@ def test_a_lone_value_among_missing_ones_is_not_forgotten() -> None:
     sampler = ImportanceSampler(make_volume(values), 4000, 0, True)
     sampler.attend(100, zero_network())
     assert any(indices(sampler.draw(step)[0], values.shape)[0].min() < 32 for step in range(100, 600))
+
+
+@pytest.mark.slow
+def test_following_the_error_pays_where_it_is_concentrated(tmp_path, monkeypatch) -> None:
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, 64)] * 3, indexing="ij")
+    detail = np.sin(21 * x) * np.sin(19 * y) * np.sin(23 * z)
+    volume = make_volume(0.2 * x + np.where((x > 0.4) & (y < -0.4) & (z > 0.4), detail, 0.0))
+    settings = FitSettings.of(steps=1200, batch=1000, placement="identity")
+    options = FitOptions(torch.device("cpu"), quiet=True, say=lambda message: None)
+    following = fit_volume(volume, tmp_path / "a.amgsrn", settings, options).training
+    monkeypatch.setattr("trainer.fitting.make_sampler", lambda volume, settings, network: VoxelSampler(volume, 1000, 0))
+    even = fit_volume(volume, tmp_path / "b.amgsrn", settings, options).training
+    assert following["psnr_db"] > even["psnr_db"] + 1

@@ -148,6 +148,14 @@ def test_auto_leaves_evenly_detailed_volumes_alone() -> None:
     assert placement.moves
 
 
+def test_auto_leaves_grids_alone_that_have_proportions_of_their_own() -> None:
+    network = AMGSRN(AMGSRNConfig(resolution=(23, 16, 11)))
+    placement = place_grids(network, small_volume(noise_in_a_corner()), "auto", 0)
+    assert (placement.method, placement.moves) == ("identity", False)
+    nearly_cubes = AMGSRN(AMGSRNConfig(resolution=(16, 15, 15)))
+    assert place_grids(nearly_cubes, small_volume(noise_in_a_corner()), "auto", 0).method == "data"
+
+
 def layers(shape: tuple[int, int, int]) -> np.ndarray:
     """Waves along x and y, nothing along z but a slope."""
     z, y, x = np.meshgrid(*[np.linspace(0, 1, n) for n in shape], indexing="ij")

@@ -16,7 +16,7 @@ from .boxes import BoxSearch
 from .detail import measure_detail
 
 METHODS = {
-    "auto": "boxes from the data where that promises to pay, else identity; then moved, as iterative does (default)",
+    "auto": "boxes from the data where that promises to pay, else identity; then moved where that does (default)",
     "data": "boxes searched so that nodes are dense where the data needs them",
     "identity": "all grids over the whole domain, as the paper begins",
     "iterative": "over the whole domain, then moved to where the network errs, early in the run (see `moving`)",
@@ -24,6 +24,9 @@ METHODS = {
 }
 # Below this the prediction is within what it errs by: volumes with evenly spread detail promise up to 0.8 dB and gain 0.1.
 _WORTH_DB = 1.0
+# Grids that have more nodes along one axis than along another, by this factor, are where the data needs them already
+# (see `proportions`): boxes and moves lose up to 1.2 dB on the two volumes of docs/recipe.md that are like that.
+_STRETCHED = 1.6
 # Grids that stay over the whole domain, of sixteen: with fewer than four some volumes are ruined.
 _GLOBAL_SHARE = 6 / 16
 
@@ -65,6 +68,8 @@ def place_grids(network: AMGSRN, volume: Volume, method: str, seed: int) -> Plac
     if method in ("identity", "iterative", "density"):
         return Placement("identity", moves=method == "iterative")
     config = network.config
+    if method == "auto" and max(config.resolution) > _STRETCHED * min(config.resolution):
+        return Placement("identity")
     fixed = int(np.ceil(_GLOBAL_SHARE * config.grids))
     table = measure_detail(volume.values, volume.value_range, seed)
     result = BoxSearch(table, int(np.prod(config.resolution)), config.grids, fixed).run(seed)
