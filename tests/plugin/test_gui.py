@@ -38,7 +38,10 @@ def keep(paraview: ParaView, name: str, picture: np.ndarray) -> None:
 
 
 def show_neural_volume(window: Window, model: Path) -> dict[str, float]:
-    """Open a model with the mouse and refine its picture to the end. Gives times in seconds."""
+    """Open a model with the mouse and refine its picture to the end. Gives times in seconds.
+
+    The model is one that takes long enough to be seen unfinished.
+    """
     window.open_file(model)
     empty = window.view_picture()
     start = time.monotonic()
@@ -84,7 +87,7 @@ def test_open_choose_turn_and_refine(desktop, model, record_property):
         path = plugin_path()
         assert path is not None
         window.load_plugin_in_manager(path)
-        times = show_neural_volume(window, model())
+        times = show_neural_volume(window, model("fine"))
         turn(window)
         dragging = window.measure_event_loop(2.0)
         window.drag(-150, -40)
@@ -102,7 +105,7 @@ def test_open_choose_turn_and_refine(desktop, model, record_property):
 
 def test_refines_through_a_server(desktop, model):
     with desktop.pvserver() as port, paraview_window(desktop, f"--server-url=cs://127.0.0.1:{port}") as window:
-        show_neural_volume(window, model())
+        show_neural_volume(window, model("fine"))
         turn(window)
         assert "ERROR" not in window.output() + desktop.server_log()
 
