@@ -37,8 +37,9 @@ with_display() { # run a command that draws: on the user's display, else on a vi
   fi
   local server number status=0 name
   name=$(mktemp)
+  # Without -noreset it starts anew whenever its last client leaves, and refuses the next one meanwhile.
   # The server itself chooses a free display: asking for one and then starting it is a race that xvfb-run can lose.
-  Xvfb -displayfd 1 -screen 0 1600x1200x24 -nolisten tcp >"$name" 2>/dev/null 9>&- &
+  Xvfb -displayfd 1 -screen 0 1600x1200x24 -nolisten tcp -noreset >"$name" 2>/dev/null 9>&- &
   server=$!
   # shellcheck disable=SC2064  # the values are known now
   trap "kill $server 2>/dev/null; rm -f '$name'" EXIT
