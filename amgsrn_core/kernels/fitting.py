@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -109,26 +109,30 @@ class TorchFit(FitState):
         loss = self._loss(points, targets, transforms, learned.grids, learned.weights, learned.biases)
         loss.backward()
         features, mlp, placement = self._groups
-        _update(features, rates.features)
-        _update(mlp, rates.mlp)
+        update(features, rates.features)
+        update(mlp, rates.mlp)
         if rates.placement > 0:
-            _update(placement, rates.placement)
+            update(placement, rates.placement)
         return loss.detach()
 
     def moments(self, parameter: torch.Tensor) -> dict[str, torch.Tensor]:
-        state = next(state for group, state in self._states() if any(p is parameter for p in group))[parameter]
-        if "step" not in state:
-            state["step"] = torch.zeros((), device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        return {name: state[name] for name in ("exp_avg", "exp_avg_sq", "step")}
-
-    def _states(self) -> Iterator[tuple[list[torch.Tensor], dict[torch.Tensor, dict[str, torch.Tensor]]]]:
-        for group in self._groups:
-            yield group.param_groups[0]["params"], group.state
+        return moments_of(self._groups, parameter)
 
 
-def _update(adam: torch.optim.Adam, rate: float) -> None:
+def moments_of(adams: Iterable[torch.optim.Adam], parameter: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the Adam that a parameter belongs to remembers of it, the tensors themselves: `exp_avg`, `exp_avg_sq` and
+    `step`; zeros where it has not moved it yet."""
+    owner = next(adam for adam in adams if any(p is parameter for p in adam.param_groups[0]["params"]))
+    state = owner.state[parameter]
+    if "step" not in state:
+        state["step"] = torch.zeros((), device=parameter.device)
+        state["exp_avg"] = torch.zeros_like(parameter)
+        state["exp_avg_sq"] = torch.zeros_like(parameter)
+    return {name: state[name] for name in ("exp_avg", "exp_avg_sq", "step")}
+
+
+def update(adam: torch.optim.Adam, rate: float) -> None:
+    """One step of Adam with a learning rate, after which there are no gradients."""
     adam.param_groups[0]["lr"] = rate
     adam.step()
     adam.zero_grad(set_to_none=True)

@@ -153,3 +153,17 @@ def test_fast_inference_is_right_to_some_thousandths(channels: int, hidden: tupl
     exact, fast = evaluate(points), evaluate(points, fast=True)
     assert float((fast - exact).abs().max()) < 5e-3 * float(exact.max() - exact.min())
     assert torch.equal(fast, exact) == (len(hidden) < 2 or not cpu.has_bfloat16())
+
+
+@needs_library
+@pytest.mark.parametrize("hidden", [(), (3,), (70, 5)])
+def test_more_outputs_than_any_layer_has_inputs(hidden: tuple[int, ...]) -> None:
+    config = AMGSRNConfig(2, 1, (5, 6, 7), hidden, outputs=203)
+    points, targets = batch(config, 500, torch.Generator().manual_seed(1))
+    moved = []
+    for fast in (False, True):
+        net = network(config, 1)
+        compiled(net.learned(), SMOOTH, fast).step(points, targets, Rates(1e-2, 5e-3, 1e-3))
+        moved.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
+    start = torch.cat([p.detach().flatten() for p in network(config, 1).parameters()])
+    assert float((moved[0] - moved[1]).norm()) < 0.02 * float((moved[0] - start).norm())

@@ -5,7 +5,7 @@ continued exactly."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -67,22 +67,3 @@ class Optimiser(ABC):
     @abstractmethod
     def _moments_of(self, parameter: nn.Parameter) -> dict[str, torch.Tensor]:
         """Of one parameter: `exp_avg`, `exp_avg_sq`, `step`; zeros if it has not been optimised yet."""
-
-
-def moments_of(adams: Iterable[torch.optim.Adam], parameter: nn.Parameter) -> dict[str, torch.Tensor]:
-    """What the Adam that a parameter belongs to remembers of it, the tensors themselves: `exp_avg`, `exp_avg_sq` and
-    `step`; zeros where it has not moved it yet."""
-    owner = next(adam for adam in adams if any(p is parameter for p in adam.param_groups[0]["params"]))
-    state = owner.state[parameter]
-    if "step" not in state:
-        state["step"] = torch.zeros((), device=parameter.device)
-        state["exp_avg"] = torch.zeros_like(parameter)
-        state["exp_avg_sq"] = torch.zeros_like(parameter)
-    return {name: state[name] for name in ("exp_avg", "exp_avg_sq", "step")}
-
-
-def update(adam: torch.optim.Adam, rate: float) -> None:
-    """One step of Adam with a learning rate, after which there are no gradients."""
-    adam.param_groups[0]["lr"] = rate
-    adam.step()
-    adam.zero_grad(set_to_none=True)

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from amgsrn_core import kernels
+from amgsrn_core.kernels.fitting import moments_of, update
 from amgsrn_core.models import AMGSRN
 
 from ..losses import density_loss, squared_errors
 from ..recipes import DensityRecipe, FastRecipe
 from ..schedules import cosine, late_fall
-from .base import Optimiser, moments_of, update
+from .base import Optimiser
 
 
 class FastOptimiser(Optimiser):

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from amgsrn_core.kernels.fitting import moments_of, update
 from amgsrn_core.models import AMGSRN
 
 from ..losses import density_loss, plus_density, squared_errors, total_variation
 from ..recipes import PaperPlusRecipe, PaperRecipe
 from ..schedules import GridWindow, Plateau, cosine
-from .base import Optimiser, moments_of, update
+from .base import Optimiser
 
 
 class PaperOptimiser(Optimiser):

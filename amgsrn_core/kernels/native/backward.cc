@@ -264,7 +264,8 @@ bool MakeScratch(
     gradients += static_cast<std::size_t>(net.outputs[layer]) * (layout.stride[layer] + kBlock);
   }
   // Transposed activations, or three arrays of pairs of bfloat16.
-  const std::size_t pairs = (widest_stride + kRowPadding) * (kBlock / 2);
+  const std::size_t rows = std::max<std::size_t>(widest_stride, layout.widest) + kRowPadding;
+  const std::size_t pairs = rows * (kBlock / 2);
   const std::size_t of_transforms =
     transforms ? static_cast<std::size_t>(net.grids) * 12 * kLargestVector : 0;
   const std::size_t size = activations + widest_stride * kBlock + 3 * pairs + of_transforms + gradients;
