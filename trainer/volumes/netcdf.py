@@ -80,8 +80,9 @@ class NetCDFReader(VolumeReader):
         if valid == 0:
             raise NothingButMissing(self._path, name)
         _flip_in_place(values, flips)
-        source = VolumeSource(self._path.name, name, step, values.size * stored.dtype.itemsize)
-        return Volume(values, domain, cf.text(stored, "units"), value_range, valid, source, self._notes(stored, layout))
+        source = VolumeSource(self._path.name, (name,), step, values.size * stored.dtype.itemsize)
+        notes, units = self._notes(stored, layout), (cf.text(stored, "units"),)
+        return Volume(values[..., None], domain, name, units, (value_range,), valid, source, notes)
 
     def _all_variables(self) -> Iterator[tuple[str, Any]]:
         groups = [("", self._dataset)]
