@@ -57,7 +57,7 @@ def test_the_command_writes_a_chunked_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["large.nc"]
 
 
-@pytest.mark.parametrize("arguments", (["--size", "4"], ["--chunk", "0"], ["--seed", "-1"], ["--output", "/no/where"]))
+@pytest.mark.parametrize("arguments", [["--size", "4"], ["--chunk", "0"], ["--seed", "-1"], ["--output", "/no/where"]])
 def test_wrong_arguments_are_one_clear_line(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         make_large_volume.parse_arguments(arguments)
