@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from .progress import Display, say_on_stderr
@@ -20,9 +21,10 @@ def read_volume(path: Path, variable: str | None = None, time: int | None = None
     for note in volume.notes:
         say_on_stderr(f"note: {note}")
     if volume.missing:
-        share = 100.0 * volume.missing / volume.values.size
+        nodes = math.prod(volume.shape)
+        share = 100.0 * volume.missing / nodes
         say_on_stderr(
-            f"note: {volume.missing:,} of {volume.values.size:,} values are missing ({share:.1f} %); "
+            f"note: {volume.missing:,} of {nodes:,} values are missing ({share:.1f} %); "
             "they are left out, the model's values there mean nothing"
         )
     return volume
