@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_between_steps_values_change_linearly(time: float, other: int) -> None:
     inside = min(max(time, 0.0), 10.0)
     height = next(
         i + (inside - a) / (b - a)
-        for i, (a, b) in enumerate(zip(TIMES[:-1], TIMES[1:], strict=True))
+        for i, (a, b) in enumerate(pairwise(TIMES))
         if a <= inside <= b
     )
     assert now.time == inside
