@@ -17,7 +17,7 @@ def read_volume(path: Path, variable: str | None = None, time: int | None = None
         VolumeError: see `open_volume` and `VolumeReader.read`.
     """
     with open_volume(path) as reader, Display("reading", 1000) as display:
-        volume = reader.read(variable, time, lambda fraction: display.update(int(1000 * fraction)))
+        volume = reader.read(variable, time, progress=lambda fraction: display.update(int(1000 * fraction)))
     for note in volume.notes:
         say_on_stderr(f"note: {note}")
     if volume.missing:

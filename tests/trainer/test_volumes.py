@@ -25,11 +25,12 @@ def read(path, variable=None, time=None):
 def test_a_plain_volume_is_read_as_it_is(volume_file, smooth_volume):
     volume = read(volume_file)
     np.testing.assert_array_equal(volume.values[..., 0], smooth_volume())
+    assert volume.values.shape == (12, 14, 16, 1)
     assert volume.values.dtype == np.float32
     assert volume.values.flags.c_contiguous
     assert volume.domain.dimensions == (16, 14, 12)
     assert volume.domain.bounds == (0, 15, 0, 13, 0, 11)  # no coordinates: nodes are counted
-    assert volume.ranges[0] == (float(smooth_volume().min()), float(smooth_volume().max()))
+    assert volume.ranges == ((float(smooth_volume().min()), float(smooth_volume().max())),)
     assert volume.missing == 0
     assert volume.source.to_dict() == {
         "file": "volume.nc",
@@ -142,7 +143,7 @@ def test_values_that_are_not_finite_are_missing(tmp_path, write_netcdf, smooth_v
     values[0, 0, 0], values[1, 0, 0], values[2, 0, 0] = np.inf, -np.inf, np.nan
     volume = read(write_netcdf(tmp_path / "v.nc", {"v": values}))
     assert volume.missing == 3
-    assert np.isfinite(volume.ranges[0]).all()
+    assert np.isfinite(volume.ranges).all()
 
 
 def test_nothing_but_missing_values(tmp_path, write_netcdf):
