@@ -8,7 +8,7 @@ belongs to one volume and one set of settings, and is refused for others.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ class Checkpoint:
                 "config": best.stored.network.config.to_dict(),
                 "half": best.stored.half,
                 "half_costs_db": best.stored.half_costs_db,
-                "metrics": asdict(best.metrics),
+                "metrics": best.metrics.to_dict(),
             }
         config = network.config.to_dict()
         write_model(self.path, ModelHeader(config, self._domain, self._array, {_KEY: state}), tensors)
@@ -161,7 +161,7 @@ class Checkpoint:
             return None
         try:
             network = AMGSRN(AMGSRNConfig.from_dict(best["config"]))
-            half, cost, metrics = bool(best["half"]), best["half_costs_db"], Metrics(**best["metrics"])
+            half, cost, metrics = bool(best["half"]), best["half_costs_db"], Metrics.from_dict(best["metrics"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileDamaged(self.path, f"unreadable state: {error!r}") from error
         shapes = {_best(name): tuple(tensor.shape) for name, tensor in network.state_dict().items()}

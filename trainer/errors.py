@@ -96,6 +96,25 @@ class NothingButMissing(VolumeError):
         )
 
 
+class VariablesDiffer(VolumeError):
+    """Several variables were asked for that are not on the same nodes."""
+
+    def __init__(self, path: str | Path, first: str, other: str) -> None:
+        super().__init__(
+            f"variables '{first}' and '{other}' of '{path}' are not on the same nodes; learn them one by one"
+        )
+
+
+class InvalidRegion(VolumeError):
+    """A part of a volume that it does not have."""
+
+    def __init__(self, region: Sequence[tuple[int, int]], dimensions: tuple[int, int, int]) -> None:
+        text = ", ".join(f"{first} to {last}" for first, last in region)
+        super().__init__(
+            f"nodes {text} along x, y, z are not a part of {_times(dimensions)} nodes; give at least 2 along each axis"
+        )
+
+
 class CoordinatesUnusable(VolumeError):
     """A coordinate variable that does not order the nodes of its axis."""
 

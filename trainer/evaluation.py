@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time as clock
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,12 @@ def evaluate(
     field = open_field(model, device)
     chosen_variable, chosen_time = _defaults(header, volume_file, variable, time)
     volume = read_volume(volume_file, chosen_variable, chosen_time)
-    if volume.values.shape != field.domain.shape:
-        raise ShapeMismatch(model, field.domain.shape, volume_file, volume.values.shape)
+    if volume.shape != field.domain.shape:
+        raise ShapeMismatch(model, field.domain.shape, volume_file, volume.shape)
     began = clock.monotonic()
     with Display("measuring", 1000) as display:
         metrics = measure(field, volume, lambda fraction: display.update(int(1000 * fraction)))
-    speed = volume.values.size / max(clock.monotonic() - began, 1e-9)
+    speed = math.prod(volume.shape) / max(clock.monotonic() - began, 1e-9)
     return {
         **describe_model(model, header, {"source": header.training.get("source", volume.source.to_dict())}),
         **metrics.to_dict(),

@@ -47,8 +47,9 @@ def fit_volume(volume: Volume, output: Path, settings: FitSettings, options: Fit
     identity = {
         **settings.to_dict(),
         "variable": volume.source.variable,
+        "array": volume.name,
         "time_index": volume.source.time_index,
-        "shape": list(volume.values.shape),
+        "shape": list(volume.shape),
         "fingerprint": volume.fingerprint(),
     }
     done = _finished_before(output, identity, options.overwrite)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from amgsrn_core import ArrayInfo, save_field
+from amgsrn_core import save_field
 from amgsrn_core.errors import ModelFileError, ModelNotWritable
 from amgsrn_core.models import AMGSRN, AMGSRNConfig, AMGSRNField
 
@@ -85,8 +85,8 @@ class Fit:
     ) -> None:
         self._volume, self._output, self._settings, self._options = volume, output, settings, options
         self._identity = identity
-        self._array = ArrayInfo(volume.source.variable, volume.units, volume.value_range)
-        self._constant = volume.value_range[0] == volume.value_range[1]
+        self._array = volume.array_info()
+        self._constant = all(low == high for low, high in volume.ranges)
         self._target = settings.target_psnr
         self._seeker = self._make_seeker()
         self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
@@ -135,12 +135,13 @@ class Fit:
     def _first_network(self) -> AMGSRNConfig:
         """The network to begin with, its grids in the proportions that the volume asks for."""
         settings, nodes = self._settings, self._volume.domain.dimensions
-        config = first_network(settings, nodes, self._file_size)
+        outputs = self._volume.components
+        config = first_network(settings, nodes, self._file_size, outputs=outputs)
         if self._constant or not isinstance(settings.recipe, FastRecipe):
             return config
         all_nodes = config.grids * math.prod(config.resolution)
         proportions = grid_proportions(self._volume, all_nodes, settings.seed)
-        return first_network(settings, nodes, self._file_size, proportions)
+        return first_network(settings, nodes, self._file_size, proportions, outputs)
 
     def _make_seeker(self) -> TargetSeeker | None:
         recipe = self._settings.recipe

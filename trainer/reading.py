@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from .progress import Display, say_on_stderr
@@ -16,13 +17,14 @@ def read_volume(path: Path, variable: str | None = None, time: int | None = None
         VolumeError: see `open_volume` and `VolumeReader.read`.
     """
     with open_volume(path) as reader, Display("reading", 1000) as display:
-        volume = reader.read(variable, time, lambda fraction: display.update(int(1000 * fraction)))
+        volume = reader.read(variable, time, progress=lambda fraction: display.update(int(1000 * fraction)))
     for note in volume.notes:
         say_on_stderr(f"note: {note}")
     if volume.missing:
-        share = 100.0 * volume.missing / volume.values.size
+        nodes = math.prod(volume.shape)
+        share = 100.0 * volume.missing / nodes
         say_on_stderr(
-            f"note: {volume.missing:,} of {volume.values.size:,} values are missing ({share:.1f} %); "
+            f"note: {volume.missing:,} of {nodes:,} values are missing ({share:.1f} %); "
             "they are left out, the model's values there mean nothing"
         )
     return volume

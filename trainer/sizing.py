@@ -43,7 +43,11 @@ def file_size(config: AMGSRNConfig, domain: Domain, array: ArrayInfo, training: 
 
 
 def first_network(
-    settings: FitSettings, nodes: tuple[int, int, int], size_of: SizeOf, proportions: Proportions = CUBES
+    settings: FitSettings,
+    nodes: tuple[int, int, int],
+    size_of: SizeOf,
+    proportions: Proportions = CUBES,
+    outputs: int = 1,
 ) -> AMGSRNConfig:
     """The network that a fit begins with: the preset's, or the largest that fits into the target size, or, if it may
     grow, the small one if that fits. Grids of AMGSRN++ have the proportions of the volume.
@@ -53,13 +57,14 @@ def first_network(
         nodes: of the volume along (x, y, z).
         size_of: bytes of a network's file.
         proportions: of the grids of other recipes, see `placement.grid_proportions`.
+        outputs: values per point.
 
     Raises:
         TargetSizeTooSmall: even the smallest network does not fit.
     """
     matched = isinstance(settings.recipe, PaperPlusRecipe)
     preset = PRESETS[settings.preset or "small"]
-    config = preset.config(settings.transform)
+    config = preset.config(settings.transform, outputs)
     if matched:
         config = replace(config, resolution=matching_resolution(preset.resolution, nodes))
     elif proportions != CUBES:
@@ -67,10 +72,12 @@ def first_network(
     limit = settings.target_size
     if limit is None or (settings.target_psnr is not None and size_of(config) <= limit):
         return config
-    return largest_network(limit, settings.transform, nodes if matched else proportions, size_of)
+    return largest_network(limit, settings.transform, nodes if matched else proportions, size_of, outputs)
 
 
-def largest_network(limit: int, transform: str, proportions: Proportions, size_of: SizeOf) -> AMGSRNConfig:
+def largest_network(
+    limit: int, transform: str, proportions: Proportions, size_of: SizeOf, outputs: int = 1
+) -> AMGSRNConfig:
     """The network of the presets' family with the largest file within a limit: 16 grids of 1, 2 or 4 channels.
 
     Args:
@@ -78,12 +85,13 @@ def largest_network(limit: int, transform: str, proportions: Proportions, size_o
         transform: 'matrix' or 'srt'.
         proportions: what a grid's resolution along (x, y, z) is to be proportional to.
         size_of: bytes of a network's file.
+        outputs: values per point.
 
     Raises:
         TargetSizeTooSmall: even the smallest network does not fit.
     """
     for channels, most in _CHANNELS:
-        least = AMGSRNConfig(GRIDS, channels, (2, 2, 2), transform=transform)
+        least = AMGSRNConfig(GRIDS, channels, (2, 2, 2), outputs=outputs, transform=transform)
         fixed = size_of(least)
         per_node = size_of(replace(least, resolution=(2, 2, 3))) - fixed
         # Between (2, 2, 2) and (2, 2, 3) are 4 nodes.
