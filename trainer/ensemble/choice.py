@@ -6,9 +6,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from amgsrn_core.partition import Partition
 
 from ..errors import InvalidOption
-from .cuts import chunk_starts, cuts_along_chunks, equal_cuts, most_bricks, read_factor
+from ..volumes.layout import VolumeLayout
+from .cuts import cuts_along_chunks, equal_cuts, most_bricks, read_factor
 from .memory import PROCESS_BYTES, fit_bytes, values_within
 
 Triple = tuple[int, int, int]
@@ -52,25 +56,27 @@ class Grid:
     Attributes:
         nodes: along (x, y, z).
         components: values per node.
-        chunks: nodes of the file's chunks along (x, y, z); None for values that can be read one by one.
-        flipped: axes (x, y, z) that the file has the other way round.
+        starts: first nodes of the file's chunks along (x, y, z); None for values that can be read one by one.
     """
 
     nodes: Triple
     components: int = 1
-    chunks: Triple | None = None
-    flipped: tuple[bool, bool, bool] = (False, False, False)
+    starts: tuple[list[int], list[int], list[int]] | None = None
+
+    @classmethod
+    def of(cls, layout: VolumeLayout) -> Grid:
+        """That of a file's volume."""
+        x, y, z = (layout.chunk_starts(axis).tolist() for axis in range(3))
+        return cls(layout.domain.dimensions, layout.components, None if layout.chunks is None else (x, y, z))
 
     @property
     def values(self) -> int:
         """Number of values."""
         return math.prod(self.nodes) * self.components
 
-    def starts(self, axis: int) -> list[int] | None:
+    def axis_starts(self, axis: int) -> list[int] | None:
         """First nodes of the chunks along an axis; None without chunks."""
-        if self.chunks is None:
-            return None
-        return chunk_starts(self.nodes[axis], self.chunks[axis], self.flipped[axis])
+        return None if self.starts is None else self.starts[axis]
 
 
 @dataclass(frozen=True)
@@ -137,26 +143,25 @@ def needed_bytes(largest: int, resources: Resources) -> int:
     return 2 * PROCESS_BYTES + fit_bytes(largest, resources.parameters)
 
 
-def choose_edges(grid: Grid, bricks: Triple, overlap: float) -> tuple[tuple[float, ...], ...]:
-    """Where to cut along x, y and z: equally, but along chunks where the file has any.
+def choose_partition(grid: Grid, bricks: Triple, overlap: float) -> Partition:
+    """Bricks of about equal size, cut along the file's chunks where that is near.
 
     Raises:
         InvalidOption: bricks too thin for their overlap.
     """
-    edges = []
+    edges, overlaps = [], []
     for axis, name in enumerate("xyz"):
         nodes, count = grid.nodes[axis], bricks[axis]
-        if count > most_bricks(nodes, overlap, 2):
+        possible = most_bricks(nodes, overlap, 2)
+        if count > possible:
             raise InvalidOption(
                 f"--bricks {','.join(map(str, bricks))} makes no sense: the volume has {nodes} nodes along {name}, "
-                f"enough for {most_bricks(nodes, overlap, 2)} bricks with --ghost {overlap:g}"
+                f"enough for {possible} bricks with --ghost {overlap:g}"
             )
-        starts = grid.starts(axis)
-        cuts = equal_cuts(nodes, count) if starts is None else cuts_along_chunks(nodes, count, overlap, starts)
-        if any(upper - lower < max(2.0 * overlap, 1.0) for lower, upper in zip(cuts, cuts[1:], strict=False)):
-            cuts = equal_cuts(nodes, count)
-        edges.append(tuple(cuts))
-    return tuple(edges)
+        edges.append(tuple(_cuts(grid, axis, count, overlap)))
+        overlaps.append(overlap if count > 1 else 0.0)
+    x, y, z = edges
+    return Partition(grid.nodes, (x, y, z), (overlaps[0], overlaps[1], overlaps[2]))
 
 
 def _values_per_brick(resources: Resources, running: int) -> int:
@@ -195,7 +200,7 @@ def _cheapest(ways: Sequence[Sequence[_Way]], components: int, limit: int, least
 
 def _ways(grid: Grid, axis: int, overlap: float) -> list[_Way]:
     """All ways to cut an axis, fewest bricks first."""
-    nodes, starts = grid.nodes[axis], grid.starts(axis)
+    nodes, starts = grid.nodes[axis], grid.axis_starts(axis)
     ways = []
     for count in range(1, most_bricks(nodes, overlap, LEAST_NODES) + 1):
         extents = _extents(grid, axis, count, overlap)
@@ -207,11 +212,18 @@ def _ways(grid: Grid, axis: int, overlap: float) -> list[_Way]:
     return ways
 
 
+def _cuts(grid: Grid, axis: int, count: int, overlap: float) -> list[float]:
+    nodes, starts = grid.nodes[axis], grid.axis_starts(axis)
+    if starts is not None:
+        cuts = cuts_along_chunks(nodes, count, overlap, starts)
+        if all(upper - lower >= max(2.0 * overlap, 2.0) for lower, upper in pairwise(cuts)):
+            return cuts
+    return equal_cuts(nodes, count)
+
+
 def _extents(grid: Grid, axis: int, count: int, overlap: float) -> list[tuple[int, int]]:
-    nodes, starts = grid.nodes[axis], grid.starts(axis)
-    cuts = equal_cuts(nodes, count) if starts is None else cuts_along_chunks(nodes, count, overlap, starts)
-    pairs = zip(cuts, cuts[1:], strict=False)
+    """First and last nodes of the bricks along an axis."""
+    last, cuts = grid.nodes[axis] - 1, _cuts(grid, axis, count, overlap)
     return [
-        (max(0, math.floor(low - overlap)) if low > 0 else 0, min(nodes - 1, math.ceil(high + overlap)))
-        for low, high in pairs
+        (max(0, math.floor(low - overlap)), min(last, math.ceil(high + overlap))) for low, high in pairwise(cuts)
     ]

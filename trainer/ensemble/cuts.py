@@ -19,18 +19,6 @@ def equal_cuts(nodes: int, bricks: int) -> list[float]:
     return [i * (nodes - 1) / bricks for i in range(bricks)] + [float(nodes - 1)]
 
 
-def chunk_starts(nodes: int, chunk: int, flipped: bool = False) -> list[int]:
-    """First node of every chunk along an axis.
-
-    Args:
-        nodes: along the axis.
-        chunk: nodes of a chunk; the file's last one may have fewer.
-        flipped: the file has the axis the other way round, so that the chunk with fewer nodes comes first.
-    """
-    first = (nodes % chunk or chunk) if flipped else chunk
-    return [0, *range(first, nodes, chunk)]
-
-
 def cuts_along_chunks(nodes: int, bricks: int, overlap: float, starts: Sequence[int]) -> list[float]:
     """About equal cuts, each moved, where one is near, to where the lower brick's last node is the last node of a chunk.
 
@@ -41,7 +29,7 @@ def cuts_along_chunks(nodes: int, bricks: int, overlap: float, starts: Sequence[
         nodes: along the axis.
         bricks: along the axis.
         overlap: half width of the zone in which neighbours are blended, nodes.
-        starts: first node of every chunk, see `chunk_starts`.
+        starts: first node of every chunk.
     """
     cuts = equal_cuts(nodes, bricks)
     width = (nodes - 1) / bricks
