@@ -16,6 +16,7 @@ import torch
 
 from amgsrn_core import ArrayInfo, Domain
 from amgsrn_core.errors import ModelFileDamaged, ModelFileError
+from amgsrn_core.field import Ranges
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from amgsrn_core.storage.model_file import ModelHeader, read_header, read_tensors, write_model
 
@@ -69,14 +70,17 @@ class Checkpoint:
     Args:
         path: its file.
         identity: JSON-ready description of volume and settings.
-        domain, array: of the model, so that the checkpoint is a model file.
+        domain, array, scaling: of the model, see `AMGSRNField`, so that the checkpoint is a model file.
     """
 
-    def __init__(self, path: Path, identity: dict[str, Any], domain: Domain, array: ArrayInfo) -> None:
+    def __init__(
+        self, path: Path, identity: dict[str, Any], domain: Domain, array: ArrayInfo, scaling: Ranges | None = None
+    ) -> None:
         self.path = path
         self._identity = identity
         self._domain = domain
         self._array = array
+        self._scaling = scaling
 
     def save(self, optimiser: Optimiser, sampler: Sampler, progress: Progress, best: Candidate | None = None) -> None:
         """Write the state, in place of an older one.
@@ -105,8 +109,10 @@ class Checkpoint:
                 "half_costs_db": best.stored.half_costs_db,
                 "metrics": best.metrics.to_dict(),
             }
-        config = network.config.to_dict()
-        write_model(self.path, ModelHeader(config, self._domain, self._array, {_KEY: state}), tensors)
+        node = network.config.to_dict()
+        if self._scaling is not None:
+            node["scaling"] = [list(ends) for ends in self._scaling]
+        write_model(self.path, ModelHeader(node, self._domain, self._array, {_KEY: state}), tensors)
 
     def config(self) -> AMGSRNConfig | None:
         """The network that the file holds; None if there is no file.

@@ -57,7 +57,7 @@ class Judge:
         return better if better.reaches(target) else model
 
     def _metrics(self, network: AMGSRN, check: Callable[[], object]) -> Metrics:
-        field = AMGSRNField(network, self._volume.domain, self._array)
+        field = AMGSRNField(network, self._volume.domain, self._array, self._volume.scaling)
         with Display("measuring", 1000, quiet=self._quiet) as display:
 
             def progress(fraction: float) -> None:
