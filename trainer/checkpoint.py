@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 
-from amgsrn_core import ArrayInfo, Domain
 from amgsrn_core.errors import ModelFileDamaged, ModelFileError
-from amgsrn_core.field import Ranges
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from amgsrn_core.storage.model_file import ModelHeader, read_header, read_tensors, write_model
 
 from .candidate import Candidate
 from .errors import CheckpointMismatch
+from .fields import Fields
 from .metrics import Metrics
 from .optimisers import Optimiser
 from .precision import Stored
@@ -70,17 +69,13 @@ class Checkpoint:
     Args:
         path: its file.
         identity: JSON-ready description of volume and settings.
-        domain, array, scaling: of the model, see `AMGSRNField`, so that the checkpoint is a model file.
+        fields: what the network is as a field, so that the checkpoint is a model file.
     """
 
-    def __init__(
-        self, path: Path, identity: dict[str, Any], domain: Domain, array: ArrayInfo, scaling: Ranges | None = None
-    ) -> None:
+    def __init__(self, path: Path, identity: dict[str, Any], fields: Fields) -> None:
         self.path = path
         self._identity = identity
-        self._domain = domain
-        self._array = array
-        self._scaling = scaling
+        self._fields = fields
 
     def save(self, optimiser: Optimiser, sampler: Sampler, progress: Progress, best: Candidate | None = None) -> None:
         """Write the state, in place of an older one.
@@ -94,8 +89,7 @@ class Checkpoint:
         Raises:
             ModelNotWritable: no space, say; the older one is untouched.
         """
-        network = optimiser.network
-        tensors: dict[str, torch.Tensor] = dict(network.state_dict())
+        node, tensors = self._fields.stored(optimiser.network)
         tensors.update({_moment(name, moment): tensor for name, moment, tensor in optimiser.moments()})
         for name, series in optimiser.series().items():
             tensors[_series(name)] = torch.from_numpy(series).to(torch.float32)
@@ -109,10 +103,8 @@ class Checkpoint:
                 "half_costs_db": best.stored.half_costs_db,
                 "metrics": best.metrics.to_dict(),
             }
-        node = network.config.to_dict()
-        if self._scaling is not None:
-            node["scaling"] = [list(ends) for ends in self._scaling]
-        write_model(self.path, ModelHeader(node, self._domain, self._array, {_KEY: state}), tensors)
+        header = ModelHeader(node, self._fields.domain, self._fields.array, {_KEY: state})
+        write_model(self.path, header, tensors)
 
     def config(self) -> AMGSRNConfig | None:
         """The network that the file holds; None if there is no file.

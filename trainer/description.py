@@ -66,9 +66,9 @@ def describe(
 def longest_description(settings: FitSettings, volume: Volume, identity: dict[str, Any]) -> dict[str, Any]:
     """A description with at least as many characters as `describe` will give at the end of this fit."""
     network = AMGSRN(AMGSRNConfig(resolution=(2, 2, 2)))
-    names = volume.source.variables if volume.components > 1 else ()
+    names = volume.names if volume.components > 1 else ()
     components = tuple(ComponentMetrics(name, _LONG_FLOAT, _LONG_FLOAT, _LONG_FLOAT) for name in names)
-    metrics = Metrics(_LONG_FLOAT, _LONG_FLOAT, 1.0, _LONG_FLOAT, components)
+    metrics = Metrics(_LONG_FLOAT, _LONG_FLOAT, 1.0, _LONG_FLOAT, components, _LONG_COUNT if volume.missing else None)
     model = Candidate(Stored(network, False, _LONG_FLOAT), metrics)
     progress = Progress(
         step=_LONG_COUNT,

@@ -20,7 +20,7 @@ import torch
 
 from amgsrn_core import save_field
 from amgsrn_core.errors import ModelFileError, ModelNotWritable
-from amgsrn_core.models import AMGSRN, AMGSRNConfig, AMGSRNField
+from amgsrn_core.models import AMGSRN, AMGSRNConfig
 
 from .budget import Budget
 from .candidate import Candidate
@@ -28,6 +28,7 @@ from .checkpoint import Checkpoint, Progress, checkpoint_path
 from .clock import Clock
 from .description import describe, longest_description
 from .errors import CheckpointMismatch, FitDiverged, FitInterrupted
+from .fields import Fields
 from .growth import grow, larger_network
 from .interrupts import Interrupts
 from .judge import Judge
@@ -92,16 +93,16 @@ class Fit:
     ) -> None:
         self._volume, self._output, self._settings, self._options = volume, output, settings, options
         self._identity = identity
-        self._array = volume.array_info()
+        self._fields = Fields.of_volume(volume)
         self._constant = all(low == high for low, high in volume.ranges)
         self._target = settings.target_psnr
         self._seeker = self._make_seeker()
         self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
-        self._judge = Judge(volume, settings, self._array, self._probe, options.quiet)
+        self._judge = Judge(volume, settings, self._fields, self._probe, options.quiet)
         self._longest = longest_description(settings, volume, identity)
         self._start = start
         network = AMGSRN(self._first_network(), settings.seed) if start is None else copy.deepcopy(start)
-        self._checkpoint = Checkpoint(checkpoint_path(output), identity, volume.domain, self._array, volume.scaling)
+        self._checkpoint = Checkpoint(checkpoint_path(output), identity, self._fields)
         self._progress = Progress()
         self._clock = Clock(self._progress)
         self._begin(network.to(options.device))
@@ -340,14 +341,13 @@ class Fit:
     def _file_size(self, config: AMGSRNConfig) -> int:
         """Bytes of the file of a network of this fit, at most."""
         half = self._settings.precision != "single"
-        return file_size(config, self._volume.domain, self._array, self._longest, half)
+        return file_size(config, self._fields, self._longest, half)
 
     def _finish(self) -> dict[str, Any]:
         model = self._best
         assert model is not None
         training = describe(self._settings, self._volume, self._identity, self._clock.spent(self._progress), model)
-        field = AMGSRNField(model.stored.network, self._volume.domain, self._array, self._volume.scaling)
-        save_field(self._output, field, training, model.stored.half)
+        save_field(self._output, self._fields.of(model.stored.network), training, model.stored.half)
         with contextlib.suppress(OSError):
             self._checkpoint.delete()
         self._tell_about_precision(model.stored)

@@ -50,6 +50,8 @@ class Metrics:
         ssim: mean structural similarity, see `ssim`; None where no window is valid.
         rmse, max_abs_error: in data units.
         components: of each component where there are several, else empty.
+        wrong_gaps: number of nodes where the field has a value and the volume has none, or the reverse; None where neither
+            has gaps.
     """
 
     psnr_db: float | None
@@ -57,6 +59,7 @@ class Metrics:
     rmse: float
     max_abs_error: float
     components: tuple[ComponentMetrics, ...] = ()
+    wrong_gaps: int | None = None
 
     @property
     def error(self) -> float:
@@ -71,6 +74,8 @@ class Metrics:
         described["components"] = [dict(vars(component)) for component in self.components]
         if not self.components:
             del described["components"]
+        if self.wrong_gaps is None:
+            del described["wrong_gaps"]
         return described
 
     @classmethod
@@ -103,7 +108,7 @@ def measure(field: Field, volume: Volume, progress: Callable[[float], object] | 
         if progress is not None:
             progress(min(1.0, (start + planes) / len(z)))
     means = [mean for ssim in ssims if (mean := ssim.mean()) is not None]
-    return errors.metrics(volume, sum(means) / len(means) if means else None)
+    return errors.metrics(volume, sum(means) / len(means) if means else None, field.has_gaps or volume.missing > 0)
 
 
 class Errors:
@@ -114,31 +119,41 @@ class Errors:
     """
 
     def __init__(self, components: int) -> None:
-        self._squares, self._worst, self._count = np.zeros(components), np.zeros(components), 0
+        self._squares, self._worst = np.zeros(components), np.zeros(components)
+        self._count, self._wrong_gaps = 0, 0
 
     def add(self, truth: np.ndarray, found: np.ndarray) -> None:
         """Take values (n, c) into account; those whose truth is NaN are missing."""
         errors = np.subtract(found, truth, dtype=np.float64)
-        valid = ~np.isnan(truth[:, 0])
-        if not valid.any():
+        missing, gaps = np.isnan(truth[:, 0]), np.isnan(found[:, 0])
+        self._wrong_gaps += int((missing != gaps).sum())
+        both = errors.size // len(self._squares) - int((missing | gaps).sum())
+        if both == 0:
             return
-        self._count += int(valid.sum())
+        self._count += both
         self._squares += np.nansum(np.square(errors), axis=0)
         self._worst = np.maximum(self._worst, np.nanmax(np.abs(errors), axis=0))
 
-    def metrics(self, volume: Volume, ssim: float | None) -> Metrics:
-        """The errors of all that was added; ranges and names are those of a volume."""
+    def metrics(self, volume: Volume, ssim: float | None, gaps: bool) -> Metrics:
+        """The errors of all that was added; ranges and names are those of a volume.
+
+        Args:
+            ssim: measured elsewhere.
+            gaps: whether there are any.
+        """
+        wrong_gaps = self._wrong_gaps if gaps else None
         spans = [high - low for low, high in volume.ranges]
         mses = [float(squares) / max(self._count, 1) for squares in self._squares]
         worst = [float(largest) for largest in self._worst]
         components = tuple(
             ComponentMetrics(name, psnr(mse, span), math.sqrt(mse), largest)
-            for name, mse, span, largest in zip(volume.source.variables, mses, spans, worst, strict=True)
+            for name, mse, span, largest in zip(volume.names, mses, spans, worst, strict=True)
         )
         if len(components) == 1:
-            return Metrics(components[0].psnr_db, ssim, components[0].rmse, components[0].max_abs_error)
+            only = components[0]
+            return Metrics(only.psnr_db, ssim, only.rmse, only.max_abs_error, wrong_gaps=wrong_gaps)
         rmse = math.sqrt(sum(mses) / len(mses))
-        return Metrics(_mean_psnr(mses, spans), ssim, rmse, max(worst), components)
+        return Metrics(_mean_psnr(mses, spans), ssim, rmse, max(worst), components, wrong_gaps)
 
 
 def psnr(mse: float, value_range: float) -> float | None:

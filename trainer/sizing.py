@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from amgsrn_core import ArrayInfo, Domain
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
-from amgsrn_core.storage import ModelHeader, encode_model, stored_tensors
+from amgsrn_core.storage import ModelHeader, encode_model
 
 from .errors import TargetSizeTooSmall
+from .fields import Fields
 from .placement import CUBES, Proportions
 from .presets import GRIDS, PRESETS
 from .recipes import PaperPlusRecipe
@@ -26,18 +26,19 @@ _MORE_DIGITS = 192
 SizeOf = Callable[[AMGSRNConfig], int]
 
 
-def file_size(config: AMGSRNConfig, domain: Domain, array: ArrayInfo, training: dict[str, Any], half: bool) -> int:
+def file_size(config: AMGSRNConfig, fields: Fields, training: dict[str, Any], half: bool) -> int:
     """Bytes of a model file, at most; less than 200 bytes too many.
 
     Args:
         config: the network.
-        domain, array: of the model.
+        fields: what the network is as a field.
         training: as it will be stored, or with as many characters.
         half: whether the features are float16.
     """
     small = AMGSRN(replace(config, resolution=(2, 2, 2)))
-    header = ModelHeader(config.to_dict(), domain, array, training)
-    content = len(encode_model(header, stored_tensors(small, half)))
+    node, tensors = fields.stored(small, half)
+    header = ModelHeader({**node, **config.to_dict()}, fields.domain, fields.array, training)
+    content = len(encode_model(header, tensors))
     nodes = math.prod(config.resolution) - 8
     return content + nodes * config.grids * config.channels * (2 if half else 4) + _MORE_DIGITS
 
