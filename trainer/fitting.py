@@ -8,6 +8,7 @@ before has learned.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -87,7 +88,13 @@ class Fit:
     """A fit of one volume, from wherever an earlier run of it stopped; see `fit.fit_volume` for arguments and errors."""
 
     def __init__(
-        self, volume: Volume, output: Path, settings: FitSettings, options: FitOptions, identity: dict[str, Any]
+        self,
+        volume: Volume,
+        output: Path,
+        settings: FitSettings,
+        options: FitOptions,
+        identity: dict[str, Any],
+        start: AMGSRN | None = None,
     ) -> None:
         self._volume, self._output, self._settings, self._options = volume, output, settings, options
         self._identity = identity
@@ -98,11 +105,12 @@ class Fit:
         self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
         self._judge = Judge(volume, settings, self._fields, self._probe, options.quiet, options.region)
         self._longest = longest_description(settings, volume, identity)
-        config = self._first_network()
+        self._start = start
+        network = AMGSRN(self._first_network(), settings.seed) if start is None else copy.deepcopy(start)
         self._checkpoint = Checkpoint(checkpoint_path(output), identity, self._fields)
         self._progress = Progress()
         self._clock = Clock(self._progress)
-        self._begin(AMGSRN(config, settings.seed).to(options.device))
+        self._begin(network.to(options.device))
         check_writable(output, _CHECKPOINT_BYTES * self._parameters)
         self._best: Candidate | None = None
         self._saved_step = 0
@@ -112,7 +120,9 @@ class Fit:
         """Fit, write the model, and return what it says about its training."""
         self._resume()
         self._clock = Clock(self._progress)
-        if not self._constant and not self._progress.step:
+        if self._start is not None and not self._progress.step:
+            self._progress = replace(self._progress, placement={"method": "given"})
+        elif not self._constant and not self._progress.step:
             placement = place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)
             self._progress = replace(self._progress, placement=placement.to_dict())
             self._options.say(f"{placement}, {_times(self._network.config.resolution)} nodes each")

@@ -63,11 +63,7 @@ def test_between_steps_values_change_linearly(time: float, other: int) -> None:
     field, _ = series()
     now = field.at(TIMES[other]).at(time, interpolate=True)
     inside = min(max(time, 0.0), 10.0)
-    height = next(
-        i + (inside - a) / (b - a)
-        for i, (a, b) in enumerate(pairwise(TIMES))
-        if a <= inside <= b
-    )
+    height = next(i + (inside - a) / (b - a) for i, (a, b) in enumerate(pairwise(TIMES)) if a <= inside <= b)
     assert now.time == inside
     torch.testing.assert_close(now.sample(POINTS), height * POINTS[:, :1])
     torch.testing.assert_close(now.sample_for_display(POINTS), height * POINTS[:, :1] + 1000.0)
