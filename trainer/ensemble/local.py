@@ -45,6 +45,8 @@ class LocalRunner(Runner):
         threads: of each.
     """
 
+    shares_layers = True
+
     def __init__(self, folder: Path, devices: Sequence[str], threads: int) -> None:
         self._folder, self._devices, self._threads = folder, list(devices), threads
         self._workers: list[_Worker] = []
