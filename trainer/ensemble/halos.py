@@ -47,9 +47,13 @@ class Halos:
             thickness = _layer(self._partition, upper, axis)
             index = [slice(None)] * 3
             index[2 - axis] = slice(values.shape[2 - axis] - thickness, None)
-            with contextlib.suppress(ModelNotWritable), atomic_path(self._path(upper, axis)) as temporary:
-                with temporary.open("wb") as file:
-                    np.save(file, np.ascontiguousarray(values[tuple(index)]))
+            layer = np.ascontiguousarray(values[tuple(index)])
+            with (
+                contextlib.suppress(ModelNotWritable),
+                atomic_path(self._path(upper, axis)) as temporary,
+                temporary.open("wb") as file,
+            ):
+                np.save(file, layer)
 
     def load(self, brick: int, axis: int) -> np.ndarray | None:
         """The layer [z, y, x, c] at a brick's lower face; None if nobody has left it, or it is unusable."""
@@ -113,7 +117,11 @@ def read_brick(
     for axis in range(3):
         layer = None if halos is None or neighbour(partition, brick, axis, -1) is None else halos.load(brick, axis)
         # What remains has to be something that can be read by itself.
-        if layer is not None and layer.shape[3] == components and extent[axis][1] - firsts[axis] > layer.shape[2 - axis]:
+        if (
+            layer is not None
+            and layer.shape[3] == components
+            and extent[axis][1] - firsts[axis] > layer.shape[2 - axis]
+        ):
             layers[axis] = layer
             firsts[axis] += layer.shape[2 - axis]
     x, y, z = ((first, last) for first, (_, last) in zip(firsts, extent, strict=True))

@@ -78,7 +78,9 @@ def parse_bricks(text: str) -> Triple:
     """
     numbers = parse_numbers("--bricks", text)
     if len(numbers) != 3 or min(numbers) < 1:
-        raise InvalidOption(f"--bricks {text} makes no sense; write auto, or three numbers from 1 for x, y and z: 4,4,2")
+        raise InvalidOption(
+            f"--bricks {text} makes no sense; write auto, or three numbers from 1 for x, y and z: 4,4,2"
+        )
     return (numbers[0], numbers[1], numbers[2])
 
 
