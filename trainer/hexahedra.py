@@ -18,7 +18,9 @@ _EDGES = (
     ((3, 0), (2, 1), (7, 4), (6, 5)),  # along s; at r, t
     ((4, 0), (5, 1), (7, 3), (6, 2)),  # along t; at r, s
 )
-_NEWTON_STEPS = 10
+# Of the search for a position: nearly all are found by so few steps of Newton's method, the others by halving intervals.
+_NEWTON_STEPS, _BISECTIONS = 3, 24
+_EXACT = 1e-6
 
 
 def density_coefficients(corners: np.ndarray) -> np.ndarray:
@@ -52,43 +54,61 @@ def spread(coefficients: np.ndarray, random: np.ndarray) -> np.ndarray:
     Exact but where a cell is partly inside out.
 
     Args:
-        coefficients: of each position's cell, (n, 3, 3, 3), see `density_coefficients`.
-        random: uniform in [0, 1), float64 (n, 3).
+        coefficients: of each position's cell, (n, 3, 3, 3), see `density_coefficients`; their scale does not matter.
+        random: uniform in [0, 1), float64 (3, n).
 
     Returns:
-        float64 (n, 3).
+        float64 (3, n).
     """
-    left = coefficients
+    left = coefficients.reshape(-1, 3, 9)
     position = np.empty_like(random)
     for axis in range(3):
-        position[:, axis] = _inverse(left.mean(axis=tuple(range(2, left.ndim))), random[:, axis])
-        x = position[:, axis]
-        left = np.einsum("nk,nk...->n...", np.stack([(1 - x) ** 2, 2 * x * (1 - x), x * x], axis=1), left)
+        along = np.einsum("nkj->kn", left)
+        x = position[axis] = _inverse(along.astype(np.float64), random[axis])
+        if axis < 2:
+            weights = np.stack([(1 - x) ** 2, 2 * x * (1 - x), x * x], axis=1).astype(left.dtype)
+            left = np.einsum("nk,nkj->nj", weights, left).reshape(-1, 3, left.shape[2] // 3)
     return position
 
 
 def trilinear_weights(position: np.ndarray) -> np.ndarray:
-    """What each corner counts at positions (n, 3) in cells, (n, 8)."""
-    r, s, t = position.T
+    """What each corner counts at positions (3, n) in cells, (n, 8)."""
+    r, s, t = position
     i, j, k = 1 - r, 1 - s, 1 - t
     return np.stack([i * j * k, r * j * k, r * s * k, i * s * k, i * j * t, r * j * t, r * s * t, i * s * t], axis=1)
 
 
 def _inverse(coefficients: np.ndarray, random: np.ndarray) -> np.ndarray:
-    """Where the integral of a density from 0 is this part of the whole; Bernstein coefficients (n, 3), parts (n,)."""
-    begin, middle, end = coefficients.T
+    """Where the integral of a density from 0 is this part of the whole; Bernstein coefficients (3, n), parts (n,)."""
+    begin, middle, end = coefficients
     # Not below zero anywhere.
     begin, end = np.maximum(begin, 0.0), np.maximum(end, 0.0)
     middle = np.maximum(middle, -np.sqrt(begin * end))
     nothing = begin + middle + end <= 0.0
     begin, middle, end = (np.where(nothing, 1.0, part) for part in (begin, middle, end))
-    linear, square, cube = begin, middle - begin, (begin - 2 * middle + end) / 3
-    goal = random * (begin + middle + end) / 3
-    low, high, x = np.zeros_like(random), np.ones_like(random), random.copy()
+    whole = (begin + middle + end) / 3
+    terms = np.stack([begin, middle - begin, (begin - 2 * middle + end) / 3, random * whole])
+    x = random.copy()
     for _ in range(_NEWTON_STEPS):
-        error = ((cube * x + square) * x + linear) * x - goal
-        low, high = np.where(error < 0, x, low), np.where(error < 0, high, x)
-        slope = (3 * cube * x + 2 * square) * x + linear
-        new = x - np.divide(error, slope, out=np.full_like(x, 2.0), where=slope > 0)
-        x = np.where((new >= low) & (new <= high), new, 0.5 * (low + high))
+        error, slope = _integral(terms, x)
+        x = np.clip(x - error / np.maximum(slope, 1e-3 * whole), 0.0, 1.0)
+    left = np.flatnonzero(np.abs(_integral(terms, x)[0]) > _EXACT * whole)
+    if len(left):
+        x[left] = _bisected(terms[:, left])
     return x
+
+
+def _bisected(terms: np.ndarray) -> np.ndarray:
+    """Where the integral has its goal, whatever its shape."""
+    low, high = np.zeros(terms.shape[1]), np.ones(terms.shape[1])
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        below = _integral(terms, middle)[0] < 0
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return 0.5 * (low + high)
+
+
+def _integral(terms: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a density's integral from 0 to x exceeds its goal by, and the density there."""
+    linear, square, cube, goal = terms
+    return ((cube * x + square) * x + linear) * x - goal, (3 * cube * x + 2 * square) * x + linear

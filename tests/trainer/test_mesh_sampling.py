@@ -113,7 +113,7 @@ def test_points_of_one_cell_are_equally_likely_everywhere_in_it(distortion: floa
     corners = CUBE + distortion * 0.5 * np.random.default_rng(7).uniform(-1, 1, CUBE.shape)
     coefficients = density_coefficients(corners[None])
     count = 200_000
-    own = spread(np.repeat(coefficients, count, axis=0), np.random.default_rng(1).random((count, 3)))
+    own = spread(np.repeat(coefficients, count, axis=0), np.random.default_rng(1).random((3, count))).T
     for parts in (2, 4):
         lines = np.linspace(0, 1, parts + 1)
         index = np.minimum((own * parts).astype(int), parts - 1)
@@ -123,7 +123,7 @@ def test_points_of_one_cell_are_equally_likely_everywhere_in_it(distortion: floa
         for cell in np.ndindex(volumes.shape):
             sub = np.array([[lines[cell[k] + int(c[k])] for k in range(3)] for c in CUBE])
             # Sub-cells of a trilinear map are trilinear cells.
-            volumes[cell] = density_coefficients((trilinear_weights(sub) @ corners)[None]).mean()
+            volumes[cell] = density_coefficients((trilinear_weights(sub.T) @ corners)[None]).mean()
         assert scipy.stats.chisquare(found.ravel(), volumes.ravel() / volumes.sum() * count).pvalue > 1e-3
 
 
