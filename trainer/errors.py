@@ -174,6 +174,11 @@ class TargetSizeTooSmall(InvalidOption):
 
     def __init__(self, wanted: int, least: int) -> None:
         super().__init__(f"--target-size {wanted} is too small: the least for this volume is {least} bytes")
+        self._wanted, self._least = wanted, least
+
+    def of_parts(self, count: int) -> TargetSizeTooSmall:
+        """The same for so many parts, each of which has the same share of the bytes."""
+        return TargetSizeTooSmall(self._wanted * count, self._least * count)
 
 
 class FitDiverged(AmgsrnError):
