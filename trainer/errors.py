@@ -134,6 +134,16 @@ class ShapeMismatch(VolumeError):
         )
 
 
+class ComponentMismatch(VolumeError):
+    """A model is compared with a volume of more, or fewer, components."""
+
+    def __init__(self, model: str | Path, expected: int, path: str | Path, found: int) -> None:
+        super().__init__(
+            f"model '{model}' has {expected} values per point, what was read of '{path}' has {found}; "
+            "give the --variable (or the variables, separated by commas) that it was made from"
+        )
+
+
 class OutputExists(AmgsrnError):
     """What is to be written is there already, and is something else."""
 
@@ -167,6 +177,21 @@ class OutputNotWritable(AmgsrnError):
 
 class InvalidOption(AmgsrnError):
     """An option has a value that makes no sense."""
+
+
+class NoSuchModelTime(InvalidOption):
+    """A time step was asked for that a model does not have."""
+
+    def __init__(self, model: str | Path, wanted: int, steps: int) -> None:
+        has = f"has {steps} time steps; choose 0 to {steps - 1} (-1 is the last)" if steps > 1 else "has no time steps"
+        super().__init__(f"--time {wanted}: model '{model}' {has}")
+
+
+class NoSuchComponent(InvalidOption):
+    """A component was asked for that an array does not have."""
+
+    def __init__(self, wanted: str, names: Sequence[str]) -> None:
+        super().__init__(f"--component {wanted}: there is none of that name; choose one of: {_listed(names)}")
 
 
 class TargetSizeTooSmall(InvalidOption):

@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("input", metavar="INPUT", type=Path, help="NetCDF file")
     parser.add_argument("-o", "--output", metavar="OUT.amgsrn", type=Path, required=True, help="model file to write")
-    parser.add_argument("--variable", metavar="V", help="variable to learn, if the file has several")
+    parser.add_argument(
+        "--variable", metavar="V", help="variable to learn, if the file has several; U,V,W: components of one array"
+    )
+    parser.add_argument("--name", metavar="NAME", help="of the array in the model (default: the variable's)")
     parser.add_argument(
         "--time",
         metavar="N",
@@ -142,9 +145,10 @@ def run(arguments: argparse.Namespace) -> int:
     time = parse_time(arguments.time)
     if isinstance(time, slice):
         with open_volume(arguments.input) as reader:
-            result = fit_series(reader, arguments.variable, time, output, settings, options)
+            result = fit_series(reader, arguments.variable, time, output, settings, options, arguments.name)
     else:
-        result = fit_volume(read_volume(arguments.input, arguments.variable, time), output, settings, options)
+        volume = read_volume(arguments.input, arguments.variable, time, arguments.name)
+        result = fit_volume(volume, output, settings, options)
     if not result.fresh:
         say_on_stderr(f"'{output}' is finished already, with the same volume and settings; nothing to do")
         warning = missed_target(result.training)

@@ -58,16 +58,16 @@ def measure_detail(values: np.ndarray, ranges: Sequence[tuple[float, float]], se
     """
     points, cell = _measuring_points(seed)
     count = np.maximum(np.bincount(cell, minlength=CELLS**3), 1)
-    errors = np.zeros((len(RESOLUTIONS), CELLS**3))
+    table = np.zeros((len(RESOLUTIONS), CELLS**3))
     for component, value_range in enumerate(ranges):
         reduced = shrink(values[..., component], value_range)
-        truth = interpolate(reduced, points)
-        for row, resolution in enumerate(RESOLUTIONS):
+        truth, errors = interpolate(reduced, points), []
+        for resolution in RESOLUTIONS:
             difference = interpolate(reduce(reduced, (resolution,) * 3), points) - truth
-            errors[row] += np.bincount(cell, difference.astype(np.float64) ** 2, minlength=CELLS**3) / count
-    # More nodes never hurt a network, though interpolation from unlucky positions can.
-    table = np.minimum.accumulate(errors / len(ranges), axis=0)
-    return DetailTable(3.0 * np.log(np.array(RESOLUTIONS, dtype=np.float64)), table)
+            errors.append(np.bincount(cell, difference.astype(np.float64) ** 2, minlength=CELLS**3) / count)
+        # More nodes never hurt a network, though interpolation from unlucky positions can.
+        table += np.minimum.accumulate(np.array(errors), axis=0)
+    return DetailTable(3.0 * np.log(np.array(RESOLUTIONS, dtype=np.float64)), table / len(ranges))
 
 
 def shrink(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
