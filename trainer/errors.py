@@ -161,13 +161,6 @@ class CheckpointMismatch(AmgsrnError):
         )
 
 
-class PartsInUse(AmgsrnError):
-    """Another run makes the same output."""
-
-    def __init__(self, path: str | Path, owner: str) -> None:
-        super().__init__(f"another run is at work in '{path}' ({owner}); wait for it, or stop it")
-
-
 class OutputNotWritable(AmgsrnError):
     """A result cannot be written; whatever was there before is untouched."""
 

@@ -73,8 +73,7 @@ def whole_ranges(summaries: Sequence[BrickSummary]) -> tuple[Range, ...]:
     """Ranges of the components over all bricks; empty if there is no value."""
     found = [summary.ranges for summary in summaries if summary.ranges]
     return tuple(
-        (min(low for low, _ in component), max(high for _, high in component))
-        for component in zip(*found, strict=True)
+        (min(low for low, _ in component), max(high for _, high in component)) for component in zip(*found, strict=True)
     )
 
 

@@ -224,6 +224,4 @@ def _cuts(grid: Grid, axis: int, count: int, overlap: float) -> list[float]:
 def _extents(grid: Grid, axis: int, count: int, overlap: float) -> list[tuple[int, int]]:
     """First and last nodes of the bricks along an axis."""
     last, cuts = grid.nodes[axis] - 1, _cuts(grid, axis, count, overlap)
-    return [
-        (max(0, math.floor(low - overlap)), min(last, math.ceil(high + overlap))) for low, high in pairwise(cuts)
-    ]
+    return [(max(0, math.floor(low - overlap)), min(last, math.ceil(high + overlap))) for low, high in pairwise(cuts)]

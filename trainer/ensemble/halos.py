@@ -113,7 +113,11 @@ def read_brick(
     for axis in range(3):
         layer = None if halos is None or neighbour(partition, brick, axis, -1) is None else halos.load(brick, axis)
         # What remains has to be something that can be read by itself.
-        if layer is not None and layer.shape[3] == components and extent[axis][1] - firsts[axis] > layer.shape[2 - axis]:
+        if (
+            layer is not None
+            and layer.shape[3] == components
+            and extent[axis][1] - firsts[axis] > layer.shape[2 - axis]
+        ):
             layers[axis] = layer
             firsts[axis] += layer.shape[2 - axis]
     x, y, z = ((first, last) for first, (_, last) in zip(firsts, extent, strict=True))

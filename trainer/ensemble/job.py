@@ -79,9 +79,7 @@ def _read(task: BrickTask, halos: Halos | None) -> tuple[Volume, int]:
     with open_volume(task.input) as reader:
         layout = reader.layout(task.variables, task.time)
         before = reader.bytes_read
-        values = read_brick(
-            reader, task.variables, task.time, task.partition, task.brick, layout.components, halos
-        )
+        values = read_brick(reader, task.variables, task.time, task.partition, task.brick, layout.components, halos)
         bytes_read = reader.bytes_read - before
     ranges, valid = settle(values)
     needed = values.size * layout.itemsize
@@ -99,7 +97,9 @@ def _nothing_to_learn(volume: Volume, output: Path) -> dict[str, Any] | None:
     if any(low < high for low, high in volume.ranges):
         return None
     values = tuple(low for low, _ in volume.ranges) if volume.valid else None
-    info = volume.array_info() if volume.valid else replace(volume, ranges=((0.0, 0.0),) * volume.components).array_info()
+    info = (
+        volume.array_info() if volume.valid else replace(volume, ranges=((0.0, 0.0),) * volume.components).array_info()
+    )
     field: ConstantField | MaskedField = ConstantField(values, volume.domain, info)
     if volume.valid and volume.missing:
         field = MaskedField(field, Mask.of(np.isfinite(volume.values[..., 0])))

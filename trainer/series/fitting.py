@@ -54,7 +54,7 @@ def fit_series(
     Raises:
         InvalidOption: no such steps, or settings that do not go with several.
         VolumeError: see `VolumeReader.read`.
-        OutputExists, CheckpointMismatch, PartsInUse, OutputNotWritable: something else is in the way of the output.
+        OutputExists, CheckpointMismatch, OutputBusy, OutputNotWritable: something else is in the way of the output.
         FitInterrupted, FitDiverged, ModelFileError: see `fit_volume`.
     """
     if settings.target_psnr is not None:
