@@ -15,6 +15,7 @@ from amgsrn_core import Axis, Domain
 from amgsrn_core.models import AMGSRN, AMGSRNConfig, Mask, MaskedField
 from trainer.fields import Fields
 from trainer.hexahedra import density_coefficients, spread, trilinear_weights
+from trainer.mesh_nodes import mesh_nodes
 from trainer.mesh_sampling import MeshSampler
 from trainer.metrics import measure
 from trainer.probe import Probe
@@ -235,6 +236,14 @@ def test_errors_are_those_at_the_nodes_of_the_mesh() -> None:
     assert metrics.psnr_db == pytest.approx(-10 * np.log10(np.nanmean(relative)), abs=1e-5)
     assert metrics.ssim is None
     assert Probe(volume, torch.device("cpu"), 0).psnr(network) == pytest.approx(metrics.psnr_db, abs=1e-4)
+
+
+def test_the_nodes_of_the_mesh_are_shared_out_among_regions() -> None:
+    volume = distorted("both", (5, 6, 7))
+    parts = [((0, 3), (0, 6), (0, 4)), ((4, 8), (0, 2), (0, 4)), ((4, 8), (3, 6), (0, 4))]
+    counts = [len(mesh_nodes(volume, volume.mesh, part)[0]) for part in parts]
+    assert min(counts) > 50
+    assert sum(counts) == len(volume.mesh.points)
 
 
 def test_nodes_that_a_field_does_not_show_are_counted_and_measured() -> None:
