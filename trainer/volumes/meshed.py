@@ -78,6 +78,7 @@ class MeshedVariables:
             times=self.times,
             time_units=self.time_units,
             notes=self._all_notes(),
+            units=self.units,
         )
 
     def volume(self, region: Region | None, progress: Progress | None) -> Volume:
