@@ -25,7 +25,27 @@ class NotAVolumeFile(VolumeError):
     """The file is of a kind that no reader knows."""
 
     def __init__(self, path: str | Path, reason: str = "it does not start like one") -> None:
-        super().__init__(f"'{path}' is not a NetCDF file ({reason}); give a NetCDF 3 or 4 file (.nc)")
+        super().__init__(
+            f"'{path}' is not a volume of a known format ({reason}); give NetCDF (.nc), VTK (.vti, .vtr, .vts, .vtu, "
+            ".vtk), Exodus (.ex2, .e), Zarr (a folder), GRIB (.grib2), or raw values (.raw, with --shape and --dtype)"
+        )
+
+
+class RawFormatMissing(VolumeError):
+    """A file of nothing but numbers, of which nobody says what they are."""
+
+    def __init__(self, path: str | Path, option: str) -> None:
+        super().__init__(
+            f"'{path}' holds raw values, and its name does not say which; give {option} "
+            "(--shape X,Y,Z --dtype float32), or name it like name_256x256x256_float32.raw"
+        )
+
+
+class LibraryMissing(VolumeError):
+    """A format needs a library that is not installed."""
+
+    def __init__(self, path: str | Path, library: str, packages: str) -> None:
+        super().__init__(f"reading '{path}' needs {library}, which is not installed; install it: pip install {packages}")
 
 
 class VolumeFileDamaged(VolumeError):
@@ -161,13 +181,6 @@ class CheckpointMismatch(AmgsrnError):
         )
 
 
-class PartsInUse(AmgsrnError):
-    """Another run makes the same output."""
-
-    def __init__(self, path: str | Path, owner: str) -> None:
-        super().__init__(f"another run is at work in '{path}' ({owner}); wait for it, or stop it")
-
-
 class OutputNotWritable(AmgsrnError):
     """A result cannot be written; whatever was there before is untouched."""
 
@@ -199,6 +212,11 @@ class TargetSizeTooSmall(InvalidOption):
 
     def __init__(self, wanted: int, least: int) -> None:
         super().__init__(f"--target-size {wanted} is too small: the least for this volume is {least} bytes")
+        self._wanted, self._least = wanted, least
+
+    def of_parts(self, count: int) -> TargetSizeTooSmall:
+        """The same for so many parts, each of which has the same share of the bytes."""
+        return TargetSizeTooSmall(self._wanted * count, self._least * count)
 
 
 class FitDiverged(AmgsrnError):

@@ -94,7 +94,7 @@ class Fit:
         settings: FitSettings,
         options: FitOptions,
         identity: dict[str, Any],
-        start: AMGSRN | None = None,
+        start: AMGSRN | AMGSRNConfig | None = None,
     ) -> None:
         self._volume, self._output, self._settings, self._options = volume, output, settings, options
         self._identity = identity
@@ -105,8 +105,11 @@ class Fit:
         self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
         self._judge = Judge(volume, settings, self._fields, self._probe, options.quiet, options.region)
         self._longest = longest_description(settings, volume, identity)
-        self._start = start
-        network = AMGSRN(self._first_network(), settings.seed) if start is None else copy.deepcopy(start)
+        self._has_grids = isinstance(start, AMGSRN)
+        if isinstance(start, AMGSRN):
+            network = copy.deepcopy(start)
+        else:
+            network = AMGSRN(start or self._first_network(), settings.seed)
         self._checkpoint = Checkpoint(checkpoint_path(output), identity, self._fields)
         self._progress = Progress()
         self._clock = Clock(self._progress)
@@ -120,7 +123,7 @@ class Fit:
         """Fit, write the model, and return what it says about its training."""
         self._resume()
         self._clock = Clock(self._progress)
-        if self._start is not None and not self._progress.step:
+        if self._has_grids and not self._progress.step:
             self._progress = replace(self._progress, placement={"method": "given"})
         elif not self._constant and not self._progress.step:
             placement = place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)

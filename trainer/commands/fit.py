@@ -5,8 +5,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .common import add_json
+
+if TYPE_CHECKING:
+    from ..ensemble.plan import Wishes
+    from ..fit import FitOptions
+    from ..settings import FitSettings
 
 NAME = "fit"
 HELP = "learn a volume; running it again resumes"
@@ -20,7 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variable", metavar="V", help="variable to learn, if the file has several; U,V,W: components of one array"
     )
     parser.add_argument("--name", metavar="NAME", help="of the array in the model (default: the variable's)")
-    parser.add_argument("--time", metavar="N", type=int, help="time step, counted from 0; -1 is the last")
+    parser.add_argument(
+        "--time",
+        metavar="N",
+        help="time step, counted from 0; -1 is the last; several become a series: all, or FIRST:STOP or FIRST:STOP:STRIDE "
+        "as in Python",
+    )
     _add_size(parser.add_argument_group("how large, how good"))
     _add_training(parser.add_argument_group("how it learns"))
     _add_bricks(parser.add_argument_group("brick by brick, for volumes that are large"))
@@ -157,6 +168,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..quantities import parse_bytes, parse_duration
     from ..reading import read_volume
     from ..report import describe_model, emit
+    from ..series import parse_time
     from ..settings import FitSettings
     from ..threads import peak_memory
 
@@ -192,11 +204,14 @@ def run(arguments: argparse.Namespace) -> int:
         only=None if arguments.only_bricks is None else parse_numbers("--only-bricks", arguments.only_bricks),
         log=arguments.log,
     )
-    source = Source.of(arguments.input, arguments.variable, arguments.time, arguments.name)
+    time = parse_time(arguments.time)
+    options = FitOptions(torch.device(devices[0]), arguments.checkpoint_interval, arguments.overwrite)
+    if isinstance(time, slice):
+        return _fit_series(arguments, time, settings, options, devices, wishes)
+    source = Source.of(arguments.input, arguments.variable, time, arguments.name)
     plan = make_plan(source, output, settings, devices, wishes)
     if plan is None:
-        volume = read_volume(arguments.input, arguments.variable, arguments.time, arguments.name)
-        options = FitOptions(torch.device(devices[0]), arguments.checkpoint_interval, arguments.overwrite)
+        volume = read_volume(arguments.input, arguments.variable, time, arguments.name)
         result = fit_volume(volume, output, settings, options)
     else:
         for note in source.layout.notes:
@@ -215,4 +230,38 @@ def run(arguments: argparse.Namespace) -> int:
     described.update(describe_bricks(result.training) if plan is not None else {})
     described.setdefault("peak_memory_bytes", peak_memory())
     emit(f"{output}", described, arguments.json)
+    return 0
+
+
+def _fit_series(
+    arguments: argparse.Namespace,
+    time: slice,
+    settings: FitSettings,
+    options: FitOptions,
+    devices: tuple[str, ...],
+    wishes: Wishes,
+) -> int:
+    """Fit several time steps."""
+    from dataclasses import replace
+
+    from ..progress import say_on_stderr
+    from ..report import emit
+    from ..series import Series, describe_series, first_part, fit_series, plan_bricks
+    from ..threads import peak_memory
+
+    output: Path = arguments.output
+    series = Series.of(arguments.input, arguments.variable, time, arguments.name)
+    for note in series.layout.notes:
+        say_on_stderr(f"note: {note}")
+    bricks = plan_bricks(series, output, first_part(series, output), settings, devices, wishes)
+    if bricks is not None:
+        bricks = replace(bricks, checkpoint_interval=options.checkpoint_interval)
+    result = fit_series(series, output, settings, options, bricks)
+    if not result.fresh:
+        say_on_stderr(f"'{output}' is finished already, with the same volume and settings; nothing to do")
+    emit(
+        f"{output}",
+        {**describe_series(output, result.training), "peak_memory_bytes": peak_memory()},
+        arguments.json,
+    )
     return 0

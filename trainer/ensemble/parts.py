@@ -13,12 +13,9 @@ Whatever is killed, and when, only bricks on their way are lost, and of those on
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +23,11 @@ from amgsrn_core.errors import ModelFileError
 from amgsrn_core.partition import Partition
 from amgsrn_core.storage import read_header, write_atomically
 
-from ..errors import CheckpointMismatch, OutputBusy, OutputNotWritable
+from ..errors import CheckpointMismatch, OutputNotWritable
+from ..locks import locked
+from ..parts import parts_folder
 from ..settings import difference
 from .task import BrickSummary
-
-_SUFFIX = ".parts"
-
-
-def parts_folder(output: Path) -> Path:
-    """Where the parts of an output are."""
-    return output.with_name(output.name + _SUFFIX)
 
 
 class Parts:
@@ -58,7 +50,7 @@ class Parts:
         """
         try:
             self.folder.mkdir(exist_ok=True)
-            self._lock = _locked(self.folder / "lock", self._output)
+            self._lock = locked(self.folder / "lock", self._output)
         except OSError as error:
             raise OutputNotWritable(self.folder, error.strerror or str(error)) from error
         return self
@@ -159,26 +151,3 @@ class Parts:
         for pattern in ("brick-*", "halo-*", ".brick-*", ".halo-*"):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
-
-
-def _locked(path: Path, output: Path) -> int:
-    """An open file with a lock on it, which ends with the process, however that ends."""
-    while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            who = os.read(lock, 200).decode(errors="replace").strip() or "it does not say which"
-            os.close(lock)
-            raise OutputBusy(output, who) from error
-        except OSError:
-            # A file system without locks: better no lock than no result.
-            return lock
-        # Whoever had it before may have removed the folder since we opened the file.
-        with contextlib.suppress(OSError):
-            if os.fstat(lock).st_ino == path.stat().st_ino:
-                os.ftruncate(lock, 0)
-                os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
-                return lock
-        os.close(lock)
-        path.parent.mkdir(exist_ok=True)
