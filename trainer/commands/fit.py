@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .common import add_json
+from .common import add_format, add_json, raw_format
 
 NAME = "fit"
 HELP = "learn a volume; running it again resumes"
@@ -14,13 +14,14 @@ HELP = "learn a volume; running it again resumes"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("input", metavar="INPUT", type=Path, help="NetCDF file")
+    parser.add_argument("input", metavar="INPUT", type=Path, help="volume: NetCDF, VTK, Exodus, Zarr, GRIB or raw file")
     parser.add_argument("-o", "--output", metavar="OUT.amgsrn", type=Path, required=True, help="model file to write")
     parser.add_argument(
         "--variable", metavar="V", help="variable to learn, if the file has several; U,V,W: components of one array"
     )
     parser.add_argument("--name", metavar="NAME", help="of the array in the model (default: the variable's)")
     parser.add_argument("--time", metavar="N", type=int, help="time step, counted from 0; -1 is the last")
+    add_format(parser)
     _add_size(parser.add_argument_group("how large, how good"))
     _add_training(parser.add_argument_group("how it learns"))
     _add_bricks(parser.add_argument_group("brick by brick, for volumes that are large"))
@@ -192,10 +193,11 @@ def run(arguments: argparse.Namespace) -> int:
         only=None if arguments.only_bricks is None else parse_numbers("--only-bricks", arguments.only_bricks),
         log=arguments.log,
     )
-    source = Source.of(arguments.input, arguments.variable, arguments.time, arguments.name)
+    raw = raw_format(arguments)
+    source = Source.of(arguments.input, arguments.variable, arguments.time, arguments.name, raw)
     plan = make_plan(source, output, settings, devices, wishes)
     if plan is None:
-        volume = read_volume(arguments.input, arguments.variable, arguments.time, arguments.name)
+        volume = read_volume(arguments.input, arguments.variable, arguments.time, arguments.name, raw)
         options = FitOptions(torch.device(devices[0]), arguments.checkpoint_interval, arguments.overwrite)
         result = fit_volume(volume, output, settings, options)
     else:
