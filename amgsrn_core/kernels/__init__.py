@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The hot loops as one table of functions; back ends are interchangeable and have the signatures of `reference`."""
 
+from .batched import BatchedFit, batched_fit_state
 from .dispatch import Evaluator, chosen_backend, density, evaluator, fit_state, forward, mean_squared_error
 from .fitting import AdamSettings, FitState, Learned, Rates
 from .reference import encode, mlp, to_local
@@ -8,10 +9,12 @@ from .sampling import lattice_samples, sample_volume, uniform_samples
 
 __all__ = [
     "AdamSettings",
+    "BatchedFit",
     "Evaluator",
     "FitState",
     "Learned",
     "Rates",
+    "batched_fit_state",
     "chosen_backend",
     "density",
     "encode",
