@@ -65,6 +65,12 @@ def is_due(step: int, fraction: float, moves: list[dict[str, Any]], cautious: bo
     return _events_before(fraction) > _events_before(moves[-1]["fraction"] if moves else 0.0)
 
 
+def may_move(fraction: float, moves: list[dict[str, Any]], cautious: bool) -> bool:
+    """Whether grids may move then or later; arguments as of `is_due`."""
+    decided = cautious and moves and not moves[0]["grids"]
+    return fraction <= _EVENTS[-1] and not decided
+
+
 def _events_before(fraction: float) -> int:
     return sum(fraction >= event for event in _EVENTS)
 
