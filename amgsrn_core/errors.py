@@ -22,6 +22,10 @@ class InvalidDomain(AmgsrnError):
     """Coordinates that do not describe a volume: too few, not ascending, not finite."""
 
 
+class InvalidPartition(AmgsrnError):
+    """Bricks that do not make up a volume: edges that do not ascend through it, or too much overlap."""
+
+
 class DeviceUnavailable(AmgsrnError):
     """A device was asked for that this machine does not have."""
 
