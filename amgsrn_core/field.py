@@ -11,25 +11,56 @@ import torch
 
 from .domain import Domain
 
+# (lowest, highest) of each component.
+Ranges = tuple[tuple[float, float], ...]
+
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """What a field's values are: array name, units, and the range (lo, hi) that the data had when it was fitted."""
+    """What a field's values are.
+
+    Attributes:
+        name: of the array.
+        units: of all components; empty where they differ.
+        value_range: (lowest, highest) value that the data had when the field was fitted, over all components.
+        components: values per point.
+        component_names: one each where there are several, else empty.
+        component_ranges: (lowest, highest) of each where there are several, else empty.
+    """
 
     name: str
     units: str = ""
     value_range: tuple[float, float] = (0.0, 1.0)
     components: int = 1
+    component_names: tuple[str, ...] = ()
+    component_ranges: Ranges = ()
+
+    @property
+    def ranges(self) -> Ranges:
+        """(lowest, highest) of every component."""
+        return self.component_ranges or (self.value_range,) * self.components
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description, inverse of `from_dict`."""
-        return asdict(self)
+        description = asdict(self)
+        if self.components == 1:
+            del description["component_names"], description["component_ranges"]
+        return description
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ArrayInfo:
-        """Inverse of `to_dict`."""
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError, KeyError, TypeError: entries that do not describe an array.
+        """
         low, high = data["value_range"]
-        return cls(str(data["name"]), str(data["units"]), (float(low), float(high)), int(data["components"]))
+        components = int(data["components"])
+        names = tuple(str(name) for name in data.get("component_names", ()))
+        ranges = tuple((float(first), float(last)) for first, last in data.get("component_ranges", ()))
+        if components < 1 or len(names) not in (0, components) or len(ranges) not in (0, components):
+            raise ValueError(f"{components} components, {len(names)} names, {len(ranges)} ranges")
+        return cls(str(data["name"]), str(data["units"]), (float(low), float(high)), components, names, ranges)
 
 
 class Field(ABC):
@@ -53,6 +84,11 @@ class Field(ABC):
         """Whether `sample` shares its work among the cores by itself, so that PyTorch need not do so around it."""
         return False
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether there are places with no value, where `sample` gives not-a-number."""
+        return False
+
     @abstractmethod
     def sample(self, points: torch.Tensor) -> torch.Tensor:
         """Values at points.
@@ -62,7 +98,8 @@ class Field(ABC):
                 defined but means nothing.
 
         Returns:
-            float32 (n, components) in data units; no gradient is recorded.
+            float32 (n, components) in data units, not-a-number in all components where there is nothing; no gradient is
+            recorded.
         """
 
     def sample_for_display(self, points: torch.Tensor) -> torch.Tensor:

@@ -96,6 +96,25 @@ class NothingButMissing(VolumeError):
         )
 
 
+class VariablesDiffer(VolumeError):
+    """Several variables were asked for that are not on the same nodes."""
+
+    def __init__(self, path: str | Path, first: str, other: str) -> None:
+        super().__init__(
+            f"variables '{first}' and '{other}' of '{path}' are not on the same nodes; learn them one by one"
+        )
+
+
+class InvalidRegion(VolumeError):
+    """A part of a volume that it does not have."""
+
+    def __init__(self, region: Sequence[tuple[int, int]], dimensions: tuple[int, int, int]) -> None:
+        text = ", ".join(f"{first} to {last}" for first, last in region)
+        super().__init__(
+            f"nodes {text} along x, y, z are not a part of {_times(dimensions)} nodes; give at least 2 along each axis"
+        )
+
+
 class CoordinatesUnusable(VolumeError):
     """A coordinate variable that does not order the nodes of its axis."""
 
@@ -112,6 +131,16 @@ class ShapeMismatch(VolumeError):
         super().__init__(
             f"model '{model}' was made from a volume of {_times(expected)} values, '{path}' has {_times(found)}; "
             "give the volume (and --variable, --time) it was made from"
+        )
+
+
+class ComponentMismatch(VolumeError):
+    """A model is compared with a volume of more, or fewer, components."""
+
+    def __init__(self, model: str | Path, expected: int, path: str | Path, found: int) -> None:
+        super().__init__(
+            f"model '{model}' has {expected} values per point, what was read of '{path}' has {found}; "
+            "give the --variable (or the variables, separated by commas) that it was made from"
         )
 
 
@@ -132,6 +161,13 @@ class CheckpointMismatch(AmgsrnError):
         )
 
 
+class PartsInUse(AmgsrnError):
+    """Another run makes the same output."""
+
+    def __init__(self, path: str | Path, owner: str) -> None:
+        super().__init__(f"another run is at work in '{path}' ({owner}); wait for it, or stop it")
+
+
 class OutputNotWritable(AmgsrnError):
     """A result cannot be written; whatever was there before is untouched."""
 
@@ -141,6 +177,21 @@ class OutputNotWritable(AmgsrnError):
 
 class InvalidOption(AmgsrnError):
     """An option has a value that makes no sense."""
+
+
+class NoSuchModelTime(InvalidOption):
+    """A time step was asked for that a model does not have."""
+
+    def __init__(self, model: str | Path, wanted: int, steps: int) -> None:
+        has = f"has {steps} time steps; choose 0 to {steps - 1} (-1 is the last)" if steps > 1 else "has no time steps"
+        super().__init__(f"--time {wanted}: model '{model}' {has}")
+
+
+class NoSuchComponent(InvalidOption):
+    """A component was asked for that an array does not have."""
+
+    def __init__(self, wanted: str, names: Sequence[str]) -> None:
+        super().__init__(f"--component {wanted}: there is none of that name; choose one of: {_listed(names)}")
 
 
 class TargetSizeTooSmall(InvalidOption):

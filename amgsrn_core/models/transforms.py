@@ -27,6 +27,11 @@ class MatrixTransforms(nn.Module):
         matrices[:, :3] += _JITTER * torch.randn(count, 3, 4, generator=generator)
         self.matrices = nn.Parameter(matrices)
 
+    @staticmethod
+    def shapes(count: int) -> list[tuple[str, tuple[int, ...]]]:
+        """Names and shapes of the state of `count` grids."""
+        return [("matrices", (count, 4, 4))]
+
     @torch.no_grad()
     def move_into(self, boxes: torch.Tensor) -> None:
         """Move grids that lie about the whole domain into boxes (m, 6): centre and half size along x, y, z."""
@@ -56,6 +61,11 @@ class ScaleRotationTransforms(nn.Module):
         self.log_scales = nn.Parameter(scales.log())
         self.quaternions = nn.Parameter(quaternions)
         self.translations = nn.Parameter(2 * _JITTER * torch.rand(count, 3, generator=generator) - _JITTER)
+
+    @staticmethod
+    def shapes(count: int) -> list[tuple[str, tuple[int, ...]]]:
+        """Names and shapes of the state of `count` grids."""
+        return [("log_scales", (count, 3)), ("quaternions", (count, 4)), ("translations", (count, 3))]
 
     @torch.no_grad()
     def move_into(self, boxes: torch.Tensor) -> None:

@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("input", metavar="INPUT", type=Path, help="NetCDF file")
     parser.add_argument("-o", "--output", metavar="OUT.amgsrn", type=Path, required=True, help="model file to write")
-    parser.add_argument("--variable", metavar="V", help="variable to learn, if the file has several")
+    parser.add_argument(
+        "--variable", metavar="V", help="variable to learn, if the file has several; U,V,W: components of one array"
+    )
+    parser.add_argument("--name", metavar="NAME", help="of the array in the model (default: the variable's)")
     parser.add_argument("--time", metavar="N", type=int, help="time step, counted from 0; -1 is the last")
     _add_size(parser.add_argument_group("how large, how good"))
     _add_training(parser.add_argument_group("how it learns"))
@@ -131,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_writable(output)
     if output.exists() and arguments.input.exists() and output.samefile(arguments.input):
         raise InvalidOption(f"'{output}' is the volume itself; give another name with -o")
-    volume = read_volume(arguments.input, arguments.variable, arguments.time)
+    volume = read_volume(arguments.input, arguments.variable, arguments.time, arguments.name)
     options = FitOptions(device, arguments.checkpoint_interval, arguments.overwrite)
     result = fit_volume(volume, output, settings, options)
     if not result.fresh:
