@@ -26,7 +26,7 @@ _WINDOW, _CHANGE, _PATIENCE = 1000, 1e-4, 500
 # Standard error of that mean, as a part of it, up to which plateaus count.
 _NOISE = 0.01
 # Steps between two looks at the loss; a look makes a GPU wait.
-_EVERY = 20
+LOOK_EVERY = 20
 # Mean squared error, in units of the value range squared, of a network that is good enough at its full rate: 80 dB, and
 # some 90 when the rate has fallen.
 _ENOUGH = 1e-8
@@ -41,7 +41,7 @@ class EarlyStop:
 
     def __init__(self, recipe: FastRecipe) -> None:
         self._fall_start = recipe.fall_start
-        self._means = History(_WINDOW // _EVERY)
+        self._means = History(_WINDOW // LOOK_EVERY)
         self._sum = torch.zeros(())
         self._count = 0
         self._best, self._since = math.inf, 0
@@ -67,9 +67,9 @@ class EarlyStop:
             return
         self._sum = self._sum + loss
         self._count += 1
-        if self._count % _EVERY:
+        if self._count % LOOK_EVERY:
             return
-        self._means.append(float(self._sum) / _EVERY / bias)
+        self._means.append(float(self._sum) / LOOK_EVERY / bias)
         self._sum = torch.zeros_like(self._sum)
         if self._count < _WINDOW:
             return

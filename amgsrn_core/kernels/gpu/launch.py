@@ -23,7 +23,7 @@ PRECISIONS = ("ieee", "tf32", "bf16", "fp16")
 # Points per program of the density kernels, which hold a few numbers per point.
 _DENSITY_BLOCK = 128
 # Offsets within a grid are 32-bit numbers; between grids they are not.
-_MAX_NODES = 2**31
+MAX_NODES = 2**31
 
 # Whether the kernels are run by Triton's interpreter, on the CPU.
 INTERPRETED = not isinstance(forward_kernel, triton.runtime.JITFunction)
@@ -32,7 +32,7 @@ INTERPRETED = not isinstance(forward_kernel, triton.runtime.JITFunction)
 def can_run(points: torch.Tensor, grids: torch.Tensor | None, *others: torch.Tensor) -> bool:
     """Whether the kernels can work on these tensors: float32 on one device; grids may be float16 or bfloat16, too."""
     if grids is not None:
-        if grids.dtype not in (torch.float32, torch.float16, torch.bfloat16) or grids[0].numel() >= _MAX_NODES:
+        if grids.dtype not in (torch.float32, torch.float16, torch.bfloat16) or grids[0].numel() >= MAX_NODES:
             return False
         if grids.device != points.device:
             return False
