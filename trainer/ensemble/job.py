@@ -81,7 +81,7 @@ def fit_brick(
 
 def _read(task: BrickTask, halos: Halos | None) -> tuple[Volume, int]:
     """The brick's volume, which may have no valid value at all, and the bytes decoded for it."""
-    with open_volume(task.input) as reader:
+    with open_volume(task.input, task.raw) as reader:
         layout = reader.layout(task.variables, task.time)
         before = reader.bytes_read
         if layout.chunks is None:

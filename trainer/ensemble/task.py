@@ -10,6 +10,7 @@ from typing import Any
 from amgsrn_core.partition import Partition
 
 from ..settings import FitSettings
+from ..volumes import RawFormat
 from ..volumes.region import Region
 from ..volumes.volume import Range
 
@@ -28,6 +29,7 @@ class BrickTask:
         spans: of the values of each component in the whole volume, where `settings.target_psnr` is in units of them.
         device: where to train.
         checkpoint_interval: seconds.
+        raw: what the file holds if it has nothing but numbers.
     """
 
     brick: int
@@ -40,6 +42,7 @@ class BrickTask:
     spans: tuple[float, ...] | None = None
     device: str = "cpu"
     checkpoint_interval: float = 10.0
+    raw: RawFormat | None = None
 
     @property
     def extent(self) -> Region:
