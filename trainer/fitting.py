@@ -8,6 +8,7 @@ before has learned.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -17,9 +18,9 @@ from typing import Any
 
 import torch
 
-from amgsrn_core import ArrayInfo, save_field
+from amgsrn_core import save_field
 from amgsrn_core.errors import ModelFileError, ModelNotWritable
-from amgsrn_core.models import AMGSRN, AMGSRNConfig, AMGSRNField
+from amgsrn_core.models import AMGSRN, AMGSRNConfig
 
 from .budget import Budget
 from .candidate import Candidate
@@ -27,6 +28,7 @@ from .checkpoint import Checkpoint, Progress, checkpoint_path
 from .clock import Clock
 from .description import describe, longest_description
 from .errors import CheckpointMismatch, FitDiverged, FitInterrupted
+from .fields import Fields
 from .growth import grow, larger_network
 from .interrupts import Interrupts
 from .judge import Judge
@@ -43,6 +45,7 @@ from .settings import FitSettings
 from .sizing import file_size, first_network
 from .threads import training_threads
 from .volumes import Volume
+from .volumes.region import Region
 
 # Steps between two looks at the loss; a look makes a GPU wait.
 _LOOK_EVERY = 20
@@ -68,6 +71,8 @@ class FitOptions:
         overwrite: replace an output, or a checkpoint, of another fit.
         quiet: show no progress.
         say: receives messages for the user, one line each.
+        watch: told now and then which part of the training is done, and the running mean of the loss.
+        region: first and last node along x, y and z of the nodes over which errors are measured; all if None.
     """
 
     device: torch.device
@@ -75,28 +80,40 @@ class FitOptions:
     overwrite: bool = False
     quiet: bool = False
     say: Say = say_on_stderr
+    watch: Callable[[float, float | None], object] | None = None
+    region: Region | None = None
 
 
 class Fit:
     """A fit of one volume, from wherever an earlier run of it stopped; see `fit.fit_volume` for arguments and errors."""
 
     def __init__(
-        self, volume: Volume, output: Path, settings: FitSettings, options: FitOptions, identity: dict[str, Any]
+        self,
+        volume: Volume,
+        output: Path,
+        settings: FitSettings,
+        options: FitOptions,
+        identity: dict[str, Any],
+        start: AMGSRN | AMGSRNConfig | None = None,
     ) -> None:
         self._volume, self._output, self._settings, self._options = volume, output, settings, options
         self._identity = identity
-        self._array = ArrayInfo(volume.source.variable, volume.units, volume.value_range)
-        self._constant = volume.value_range[0] == volume.value_range[1]
+        self._fields = Fields.of_volume(volume)
+        self._constant = all(low == high for low, high in volume.ranges)
         self._target = settings.target_psnr
         self._seeker = self._make_seeker()
         self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
-        self._judge = Judge(volume, settings, self._array, self._probe, options.quiet)
+        self._judge = Judge(volume, settings, self._fields, self._probe, options.quiet, options.region)
         self._longest = longest_description(settings, volume, identity)
-        config = self._first_network()
-        self._checkpoint = Checkpoint(checkpoint_path(output), identity, volume.domain, self._array)
+        self._has_grids = isinstance(start, AMGSRN)
+        if isinstance(start, AMGSRN):
+            network = copy.deepcopy(start)
+        else:
+            network = AMGSRN(start or self._first_network(), settings.seed)
+        self._checkpoint = Checkpoint(checkpoint_path(output), identity, self._fields)
         self._progress = Progress()
         self._clock = Clock(self._progress)
-        self._begin(AMGSRN(config, settings.seed).to(options.device))
+        self._begin(network.to(options.device))
         check_writable(output, _CHECKPOINT_BYTES * self._parameters)
         self._best: Candidate | None = None
         self._saved_step = 0
@@ -106,7 +123,9 @@ class Fit:
         """Fit, write the model, and return what it says about its training."""
         self._resume()
         self._clock = Clock(self._progress)
-        if not self._constant and not self._progress.step:
+        if self._has_grids and not self._progress.step:
+            self._progress = replace(self._progress, placement={"method": "given"})
+        elif not self._constant and not self._progress.step:
             placement = place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)
             self._progress = replace(self._progress, placement=placement.to_dict())
             self._options.say(f"{placement}, {_times(self._network.config.resolution)} nodes each")
@@ -135,12 +154,13 @@ class Fit:
     def _first_network(self) -> AMGSRNConfig:
         """The network to begin with, its grids in the proportions that the volume asks for."""
         settings, nodes = self._settings, self._volume.domain.dimensions
-        config = first_network(settings, nodes, self._file_size)
+        outputs = self._volume.components
+        config = first_network(settings, nodes, self._file_size, outputs=outputs)
         if self._constant or not isinstance(settings.recipe, FastRecipe):
             return config
         all_nodes = config.grids * math.prod(config.resolution)
         proportions = grid_proportions(self._volume, all_nodes, settings.seed)
-        return first_network(settings, nodes, self._file_size, proportions)
+        return first_network(settings, nodes, self._file_size, proportions, outputs)
 
     def _make_seeker(self) -> TargetSeeker | None:
         recipe = self._settings.recipe
@@ -205,6 +225,8 @@ class Fit:
                     running.add(value / self._sampler.bias)
                     speed = (points_done - began_points) / max(now - began, 1e-9)
                     display.update(int(_PARTS * scheduled), f"{running.describe()}, {speed / 1e6:.2f} M points/s")
+                    if self._options.watch is not None:
+                        self._options.watch(scheduled, running.mean)
                     if due:
                         self._save()
                         saved = time.monotonic()
@@ -329,14 +351,13 @@ class Fit:
     def _file_size(self, config: AMGSRNConfig) -> int:
         """Bytes of the file of a network of this fit, at most."""
         half = self._settings.precision != "single"
-        return file_size(config, self._volume.domain, self._array, self._longest, half)
+        return file_size(config, self._fields, self._longest, half)
 
     def _finish(self) -> dict[str, Any]:
         model = self._best
         assert model is not None
         training = describe(self._settings, self._volume, self._identity, self._clock.spent(self._progress), model)
-        field = AMGSRNField(model.stored.network, self._volume.domain, self._array)
-        save_field(self._output, field, training, model.stored.half)
+        save_field(self._output, self._fields.of(model.stored.network), training, model.stored.half)
         with contextlib.suppress(OSError):
             self._checkpoint.delete()
         self._tell_about_precision(model.stored)

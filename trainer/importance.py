@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from amgsrn_core import kernels
 from amgsrn_core.models import AMGSRN
 
 from .placement import Cells, measure_residual
@@ -39,20 +38,20 @@ class ImportanceSampler(Sampler):
         super().__init__(volume, batch, seed)
         self._volume, self._batch, self._snap = volume, batch, snap
         self._cells = Cells.of(volume)
-        bounds = [_bounds(count, size) for count, size in zip(self._cells.shape, volume.values.shape, strict=True)]
+        bounds = [_bounds(count, size) for count, size in zip(self._cells.shape, volume.shape, strict=True)]
         cells = np.indices(self._cells.shape).reshape(3, -1)
         first = np.stack([bound[index] for bound, index in zip(bounds, cells, strict=True)])
         size = np.stack([np.diff(bound)[index] for bound, index in zip(bounds, cells, strict=True)])
         self._nodes = size.prod(axis=0).astype(np.float64)
-        self._valid = self._nodes if self._all_valid else _count_valid(volume.values, bounds)
+        self._valid = self._nodes if self._all_valid else _count_valid(volume.values[..., 0], bounds)
         # What makes a cell likely, all else being equal.
         self._extent = self._nodes if snap else np.ones_like(self._nodes)
         # Per cell, its low corner and size along x, y, z, (3, cells): in nodes, or in cells.
         self._corner = (first if snap else cells)[::-1].astype(np.float32)
         self._size = size[::-1].astype(np.float32) if snap else np.ones_like(self._corner)
-        units = np.array(volume.values.shape) - 1 if snap else np.array(self._cells.shape)
+        units = np.array(volume.shape) - 1 if snap else np.array(self._cells.shape)
         self._scale = (2.0 / units[::-1, None]).astype(np.float32)
-        _, ny, nx = volume.values.shape
+        _, ny, nx = volume.shape
         self._strides = np.array([1.0, nx, nx * ny])
         self.errors = np.zeros(self._nodes.size, dtype=np.float32)
         self._focus()
@@ -97,12 +96,8 @@ class ImportanceSampler(Sampler):
         places += self._corner.take(cell, axis=1)
         points = torch.from_numpy(np.ascontiguousarray((places * self._scale - np.float32(1.0)).T))
         if self._snap:
-            values = self._values.reshape(-1)[torch.from_numpy((self._strides @ places).astype(np.int64))]
-        else:
-            values = kernels.sample_volume(self._values, points)
-        low, scaling = self._scaling
-        # The largest values of float32 differ by more than float32 holds.
-        return points, ((values.double() - low) * scaling).float()
+            return points, self._targets.at_nodes(torch.from_numpy((self._strides @ places).astype(np.int64)))
+        return points, self._targets.at(points)
 
 
 def _bounds(count: int, size: int) -> np.ndarray:
@@ -113,7 +108,7 @@ def _bounds(count: int, size: int) -> np.ndarray:
 
 
 def _count_valid(values: np.ndarray, bounds: list[np.ndarray]) -> np.ndarray:
-    """Valid values per cell, (cells,)."""
+    """Valid values [z, y, x] per cell, (cells,)."""
     count = np.isfinite(values)
     for axis, bound in enumerate(bounds):
         count = np.add.reduceat(count, bound[:-1], axis=axis, dtype=np.float64)

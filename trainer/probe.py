@@ -30,19 +30,24 @@ class Probe:
     """
 
     def __init__(self, volume: Volume, device: torch.device, seed: int) -> None:
-        flat, shape = volume.values.reshape(-1), volume.values.shape
-        voxels = _choose(volume, seed)
+        shape, voxels = volume.shape, _choose(volume, seed)
         columns = [2.0 * index / (n - 1) - 1.0 for index, n in zip(np.unravel_index(voxels, shape), shape, strict=True)]
-        low, high = volume.value_range
-        targets = (flat[voxels].astype(np.float64) - low) / (high - low)
+        # A component that does not vary has no error to speak of.
+        self._varying = [k for k, (low, high) in enumerate(volume.ranges) if high > low]
+        lows, highs = (np.array([volume.ranges[k][end] for k in self._varying]) for end in (0, 1))
+        values = volume.values.reshape(-1, volume.components)[voxels][:, self._varying].astype(np.float64)
+        outputs = np.array([volume.output_ranges[k] for k in self._varying])
+        self._offset = torch.from_numpy((outputs[:, 0] - lows) / (highs - lows)).to(device)
+        self._factor = torch.from_numpy((outputs[:, 1] - outputs[:, 0]) / (highs - lows)).to(device)
         self._points = torch.from_numpy(np.stack(columns[::-1], axis=1).astype(np.float32)).to(device)
-        self._targets = torch.from_numpy(targets).to(device)
+        self._targets = torch.from_numpy((values - lows) / (highs - lows)).to(device)
 
     @torch.inference_mode()
     def mean_squared_error(self, network: AMGSRN) -> float:
-        """Of the network as it is now, in units of the value range squared."""
+        """Of the network as it is now, in units of the value ranges squared, averaged over components that vary."""
         evaluate = kernels.evaluator(network.transforms(), network.grids, *network.mlp_parameters())
-        return float((evaluate(self._points)[:, 0].double() - self._targets).square().mean())
+        answers = evaluate(self._points)[:, self._varying].double() * self._factor + self._offset
+        return float((answers - self._targets).square().mean())
 
     def psnr(self, network: AMGSRN) -> float:
         """Likewise in dB; no more than float32 resolves, so that it is always a number."""
@@ -51,7 +56,7 @@ class Probe:
 
 def _choose(volume: Volume, seed: int) -> np.ndarray:
     """Flat indices of valid voxels, in their order: neighbours are quicker to evaluate one after the other."""
-    flat = volume.values.reshape(-1)
+    flat = volume.values.reshape(-1, volume.components)[:, 0]
     candidates = np.arange(min(flat.size, _VOXELS))
     if flat.size > _VOXELS:
         tries = int(_VOXELS * min(_MOST_TRIES, flat.size / volume.valid))

@@ -15,7 +15,7 @@ HELP = "compare a model with the volume it was made from"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("model", metavar="MODEL", type=Path, help=".amgsrn file")
-    parser.add_argument("input", metavar="INPUT", type=Path, help="NetCDF file")
+    parser.add_argument("input", metavar="INPUT", type=Path, help="volume file")
     parser.add_argument("--variable", metavar="V", help="variable to compare with (default: the model's)")
     parser.add_argument("--time", metavar="N", type=int, help="time step (default: the model's)")
     add_device(parser)

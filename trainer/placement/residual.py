@@ -34,7 +34,7 @@ class Cells:
     @classmethod
     def of(cls, volume: Volume) -> Cells:
         """Cells that all have nodes of a volume."""
-        z, y, x = (min(_MOST_CELLS, size) for size in volume.values.shape)
+        z, y, x = (min(_MOST_CELLS, size) for size in volume.shape)
         return cls((z, y, x))
 
     def in_box(self, box: np.ndarray) -> np.ndarray:
@@ -66,7 +66,8 @@ class Cells:
 def measure_residual(
     network: AMGSRN, volume: Volume, cells: Cells, seed: int, step: int = 0, voxels: int = _VOXELS
 ) -> np.ndarray:
-    """Mean squared error of a network in each cell, in units of the value range squared; 0 where all is missing.
+    """Mean squared error of a network in each cell, in units of the value ranges squared, averaged over
+    components; 0 where all is missing.
 
     Args:
         network: as it is now.
@@ -78,7 +79,7 @@ def measure_residual(
     points, targets = VoxelSampler(volume, voxels, seed).draw(step)
     evaluate = kernels.evaluator(network.transforms(), network.grids, *network.mlp_parameters())
     device = network.grids.device
-    errors = (evaluate(points.to(device))[:, 0].cpu().double() - targets).square().numpy()
+    errors = (evaluate(points.to(device)).cpu().double() - targets).square().mean(dim=1).numpy()
     index, size = cells.index(points.numpy()), int(np.prod(cells.shape))
     count = np.bincount(index, minlength=size)
     mean = np.bincount(index, errors, minlength=size) / np.maximum(count, 1)
