@@ -41,8 +41,7 @@ paraview_plugin_version = "0.1"
       <TimeStepsInformationHelper/>
       <Documentation>The times of the model's steps, or of the data, if the model knows it.</Documentation>
     </DoubleVectorProperty>
-    <IntVectorProperty name="InterpolateInTime" command="SetInterpolateInTime" number_of_elements="1" default_values="0"
-                       label="Interpolate in Time">
+    <IntVectorProperty name="InterpolateInTime" command="SetInterpolateInTime" number_of_elements="1" default_values="0">
       <BooleanDomain name="bool"/>
       <Documentation>Between two time steps: blend the values of both, instead of showing the nearer one.</Documentation>
     </IntVectorProperty>

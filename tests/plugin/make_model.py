@@ -5,7 +5,7 @@ Smooth, fitted: 'uniform' (64 x 56 x 48 nodes, physical bounds, units, a time), 
 same function on 193 x 169 x 145 nodes: its picture takes three times as long), 'large' (on 601 x 501 x 401 nodes, without a time)
 and 'gaps' (uniform, with nothing in a ball and in a corner).
 
-Linear, exactly: 'vector' (three components: `ROTATION` times the position) and 'series' (density along x, y and z at the times
+Linear, exactly: 'vector' (three components: `ROTATION` times the position) and 'series' (the normalized x, y and z at the times
 `TIMES`).
 """
 
