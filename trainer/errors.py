@@ -25,7 +25,27 @@ class NotAVolumeFile(VolumeError):
     """The file is of a kind that no reader knows."""
 
     def __init__(self, path: str | Path, reason: str = "it does not start like one") -> None:
-        super().__init__(f"'{path}' is not a NetCDF file ({reason}); give a NetCDF 3 or 4 file (.nc)")
+        super().__init__(
+            f"'{path}' is not a volume of a known format ({reason}); give NetCDF (.nc), VTK (.vti, .vtr, .vts, .vtu, "
+            ".vtk), Exodus (.ex2, .e), Zarr (a folder), GRIB (.grib2), or raw values (.raw, with --shape and --dtype)"
+        )
+
+
+class RawFormatMissing(VolumeError):
+    """A file of nothing but numbers, of which nobody says what they are."""
+
+    def __init__(self, path: str | Path, option: str) -> None:
+        super().__init__(
+            f"'{path}' holds raw values, and its name does not say which; give {option} "
+            "(--shape X,Y,Z --dtype float32), or name it like name_256x256x256_float32.raw"
+        )
+
+
+class LibraryMissing(VolumeError):
+    """A format needs a library that is not installed."""
+
+    def __init__(self, path: str | Path, library: str, packages: str) -> None:
+        super().__init__(f"reading '{path}' needs {library}, which is not installed; install it: pip install {packages}")
 
 
 class VolumeFileDamaged(VolumeError):

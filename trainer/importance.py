@@ -13,20 +13,13 @@ import torch
 
 from amgsrn_core.models import AMGSRN
 
+from .error_map import PLACES, ErrorMap
 from .placement import Cells, measure_residual
-from .sampling import Sampler
+from .sampling import VolumeSampler
 from .volumes import Volume
 
-# Steps between two maps of the error, and voxels of each: 2 % of the time of the small network.
-_EVERY, _FIRST = 200, 100
-_VOXELS = 1 << 15
-# How samples follow the error: as a power of the mean squared error.
-_POWER = 0.5
-# Weight of the newest map in the running mean.
-_NEWEST = 0.5
 
-
-class ImportanceSampler(Sampler):
+class ImportanceSampler(VolumeSampler):
     """Random nodes, or points between them, more of them where the error was; as evenly spread as a lattice otherwise.
 
     Args:
@@ -53,32 +46,32 @@ class ImportanceSampler(Sampler):
         self._scale = (2.0 / units[::-1, None]).astype(np.float32)
         _, ny, nx = volume.shape
         self._strides = np.array([1.0, nx, nx * ny])
-        self.errors = np.zeros(self._nodes.size, dtype=np.float32)
+        self._map = ErrorMap(self._nodes.size)
         self._focus()
 
     def attend(self, step: int, network: AMGSRN) -> None:
-        if step % _EVERY != _FIRST:
+        if not self._map.is_due(step):
             return
-        found = measure_residual(network, self._volume, self._cells, self._seed, step, _VOXELS).ravel()
-        # Cells of which no value was looked at must not be forgotten.
-        found[found == 0.0] = found.mean()
-        weight = _NEWEST if self.errors.any() else 1.0
-        self.errors += np.float32(weight) * (found.astype(np.float32) - self.errors)
+        self._map.learn(measure_residual(network, self._volume, self._cells, self._seed, step, PLACES).ravel())
         self._focus()
+
+    @property
+    def errors(self) -> np.ndarray:
+        """The error that is known of each cell, float32 (cells,)."""
+        return self._map.errors
 
     def state(self) -> dict[str, torch.Tensor]:
         return {"errors": torch.from_numpy(self.errors)}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        self.errors = state["errors"].numpy().copy()
+        self._map.errors = state["errors"].numpy().copy()
         self._focus()
 
     def _focus(self) -> None:
         """Decide how many samples each cell gets."""
         extent = np.where(self._valid > 0, self._extent, 0.0)
-        weights = extent
-        if self.errors.any():
-            weights = extent * self.errors.astype(np.float64) ** _POWER
+        weights = extent * self._map.attraction()
+        if self._map.known:
             self.bias = float(np.average(self.errors, weights=weights) / np.average(self.errors, weights=extent))
         # Where values are missing, more is drawn: what is missing is thrown away.
         valid = (weights * self._valid / self._nodes).sum() / weights.sum()

@@ -16,15 +16,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from amgsrn_core import Field
 from amgsrn_core.grid import native_nodes, sample_nodes
+from amgsrn_core.models import MaskedField
 
+from .mesh_nodes import mesh_nodes
 from .ssim import StreamedSSIM
-from .volumes import Volume
+from .volumes import Mesh, Volume
 from .volumes.region import Region, slices, whole
 
 _SLAB_VALUES = 1 << 20
+_BATCH = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,16 @@ def measure(
 ) -> Metrics:
     """Compare a field with a volume of its native shape at its nodes; memory does not grow with the number of slices.
 
+    A volume that was resampled from a mesh is compared at the nodes of the mesh, whether the field shows them or not;
+    those that it does not show count as wrong gaps. Its SSIM is None.
+
     Args:
         progress: called with the finished fraction in (0, 1]; may raise to stop.
         region: first and last node along x, y and z of a part, which then is all that counts, and has no SSIM; all
             nodes if None.
     """
+    if volume.mesh is not None:
+        return _measure_mesh(field, volume, volume.mesh, progress, region)
     part = slices(region if region is not None else whole(volume.domain))
     z, y, x = (nodes[s] for nodes, s in zip(reversed(native_nodes(field)), part, strict=True))
     values = volume.values[part]
@@ -118,8 +127,27 @@ def measure(
     return errors.metrics(volume, sum(means) / len(means) if means else None, field.has_gaps or volume.missing > 0)
 
 
+def _measure_mesh(
+    field: Field, volume: Volume, mesh: Mesh, progress: Callable[[float], object] | None, region: Region | None
+) -> Metrics:
+    points, truth = mesh_nodes(volume, mesh, region)
+    errors = Errors(volume.components)
+    mask, shown = (field.mask, field.field) if isinstance(field, MaskedField) else (None, field)
+    for start in range(0, len(points), _BATCH):
+        part = torch.from_numpy(points[start : start + _BATCH]).to(field.device)
+        errors.add(truth[start : start + _BATCH], shown.sample(part).cpu().numpy())
+        if mask is not None:
+            errors.wrong_gaps += int((~mask.valid(part)).sum())
+        if progress is not None:
+            progress(min(1.0, (start + _BATCH) / len(points)))
+    return errors.metrics(volume, None, field.has_gaps)
+
+
 class Errors:
     """Sums of errors over values that are given part by part.
+
+    Attributes:
+        wrong_gaps: see `Metrics`.
 
     Args:
         components: values per node.
@@ -127,13 +155,13 @@ class Errors:
 
     def __init__(self, components: int) -> None:
         self._squares, self._worst = np.zeros(components), np.zeros(components)
-        self._count, self._wrong_gaps = 0, 0
+        self._count, self.wrong_gaps = 0, 0
 
     def add(self, truth: np.ndarray, found: np.ndarray) -> None:
         """Take values (n, c) into account; those whose truth is NaN are missing."""
         errors = np.subtract(found, truth, dtype=np.float64)
         missing, gaps = np.isnan(truth[:, 0]), np.isnan(found[:, 0])
-        self._wrong_gaps += int((missing != gaps).sum())
+        self.wrong_gaps += int((missing != gaps).sum())
         both = errors.size // len(self._squares) - int((missing | gaps).sum())
         if both == 0:
             return
@@ -148,7 +176,7 @@ class Errors:
             ssim: measured elsewhere.
             gaps: whether there are any.
         """
-        wrong_gaps = self._wrong_gaps if gaps else None
+        wrong_gaps = self.wrong_gaps if gaps else None
         spans = [high - low for low, high in volume.ranges]
         mses = [float(squares) / max(self._count, 1) for squares in self._squares]
         worst = [float(largest) for largest in self._worst]

@@ -27,6 +27,11 @@ _IDENTITY = "identity.json"
 _LOCK = "lock"
 
 
+def parts_folder(output: Path) -> Path:
+    """Where the parts of an output are."""
+    return output.with_name(output.name + _SUFFIX)
+
+
 class PartsFolder:
     """The folder of one output, while a run works in it; a context manager.
 
@@ -45,7 +50,7 @@ class PartsFolder:
     """
 
     def __init__(self, output: Path, identity: dict[str, Any], overwrite: bool = False) -> None:
-        self.path = output.with_name(output.name + _SUFFIX)
+        self.path = parts_folder(output)
         self._output = output
         self._identity = json.loads(json.dumps(identity))
         self._overwrite = overwrite

@@ -25,34 +25,18 @@ _MOST_TRIES_PER_POINT = 16.0
 
 
 class Sampler(ABC):
-    """Draws batches from a volume.
+    """Draws batches.
 
     Attributes:
         bias: the mean squared error of samples over that of the whole volume, about.
-
-    Args:
-        volume: the volume; its values are not copied.
-        batch: points per step, about: stratified samplers round it to a lattice, and missing values make it vary.
-        seed: of the random numbers.
     """
 
     bias = 1.0
 
-    def __init__(self, volume: Volume, batch: int, seed: int) -> None:
-        self._targets = Targets(volume)
-        self._seed = seed
-        self._all_valid = volume.missing == 0
-        tries = min(_MOST_TRIES_PER_POINT, math.prod(volume.shape) / volume.valid)
-        self.tries = max(1, round(batch * tries))
-
+    @abstractmethod
     def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch of a step: points float32 (n, 3) and targets float32 (n, c), on the CPU; n may be 0 where much
         is missing."""
-        points, targets = self._draw(step)
-        if not self._all_valid:
-            valid = targets[:, 0].isfinite()
-            points, targets = points[valid], targets[valid]
-        return points, targets
 
     def attend(self, step: int, network: AMGSRN) -> None:
         """Before a step: look at what the network has learned, if what is drawn depends on it."""
@@ -66,19 +50,43 @@ class Sampler(ABC):
         """Continue from a `state`."""
         del state  # there is none
 
+
+class VolumeSampler(Sampler):
+    """Draws from the values on the nodes of a volume.
+
+    Args:
+        volume: the volume; its values are not copied.
+        batch: points per step, about: stratified samplers round it to a lattice, and missing values make it vary.
+        seed: of the random numbers.
+    """
+
+    def __init__(self, volume: Volume, batch: int, seed: int) -> None:
+        self._targets = Targets(volume)
+        self._seed = seed
+        self._all_valid = volume.missing == 0
+        tries = min(_MOST_TRIES_PER_POINT, math.prod(volume.shape) / volume.valid)
+        self.tries = max(1, round(batch * tries))
+
+    def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        points, targets = self._draw(step)
+        if not self._all_valid:
+            valid = targets[:, 0].isfinite()
+            points, targets = points[valid], targets[valid]
+        return points, targets
+
     @abstractmethod
     def _draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Points float32 (n, 3) and targets float32 (n, c), NaN where missing."""
 
 
-class UniformSampler(Sampler):
+class UniformSampler(VolumeSampler):
     """Independent points, equally likely everywhere, values interpolated (the paper's)."""
 
     def _draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self._targets.uniform(self.tries, self._seed, step)
 
 
-class StratifiedSampler(Sampler):
+class StratifiedSampler(VolumeSampler):
     """One random point in each cell of a lattice over the volume, values interpolated: less noise per batch than
     independent points."""
 

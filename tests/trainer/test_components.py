@@ -211,9 +211,10 @@ def test_an_interrupted_fit_of_components_ends_with_the_same_bits(tmp_path, monk
         def requested(self, value):
             pass
 
-    with monkeypatch.context() as patch, pytest.raises(errors.FitInterrupted):
+    with monkeypatch.context() as patch:
         patch.setattr("trainer.fit.Interrupts", Later)
-        fit_volume(volume, tmp_path / "parts.amgsrn", settings, options())
+        with pytest.raises(errors.FitInterrupted):
+            fit_volume(volume, tmp_path / "parts.amgsrn", settings, options())
     checkpoint = tmp_path / "parts.amgsrn.checkpoint"
     assert open_field(checkpoint, "cpu").has_gaps, "checkpoints can be looked at"
     parts = fit_volume(volume, tmp_path / "parts.amgsrn", settings, options()).training

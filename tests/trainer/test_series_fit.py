@@ -23,7 +23,7 @@ from amgsrn_core.storage import part_of
 from trainer.cli import main
 from trainer.errors import FitInterrupted, InvalidOption
 from trainer.fit import fit_volume
-from trainer.series import fitting
+from trainer.series import steps as series_steps
 from trainer.series.ranges import fits, union
 from trainer.series.selection import parse_time, select
 from trainer.series.summary import total
@@ -336,7 +336,7 @@ def test_an_interrupted_series_keeps_its_steps_and_makes_damaged_ones_again(
         fitted.append(path.name)
         return fit_volume(volume, path, *others)
 
-    monkeypatch.setattr(fitting, "fit_volume", until_the_third)
+    monkeypatch.setattr(series_steps, "fit_volume", until_the_third)
     assert run(*command).returncode == 130
     assert fitted == ["step-0000.amgsrn", "step-0001.amgsrn"]
     parts = tmp_path / "m.amgsrn.parts"
@@ -350,7 +350,7 @@ def test_an_interrupted_series_keeps_its_steps_and_makes_damaged_ones_again(
         fitted.append(path.name)
         return fit_volume(volume, path, *others)
 
-    monkeypatch.setattr(fitting, "fit_volume", note)
+    monkeypatch.setattr(series_steps, "fit_volume", note)
     assert run(*command).returncode == 0
     assert fitted[2:] == ["step-0001.amgsrn", "step-0002.amgsrn", "step-0003.amgsrn"]
     assert run("fit", series, "-o", tmp_path / "whole.amgsrn", "--time", "all", *QUICK).returncode == 0

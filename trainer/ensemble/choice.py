@@ -106,7 +106,7 @@ def choose_bricks(grid: Grid, resources: Resources, overlap: float) -> Triple:
         return (1, 1, 1)
     ways = [_ways(grid, axis, overlap) for axis in range(3)]
     workers = 1 if resources.elsewhere else resources.workers
-    least = resources.workers if resources.asked else 1
+    least = min(resources.workers if resources.asked else 1, math.prod(len(axis) for axis in ways))
     # With little memory, rather fewer fits at a time than bricks that are hardly more than their overlaps.
     wanted = min(_GOOD_VALUES, grid.values // workers)
     running = next((w for w in range(workers, 1, -1) if _values_per_brick(resources, w) >= wanted), 1)

@@ -133,6 +133,21 @@ class ClusterRunner(Runner):
                 raise InputNotShared(worker, answer)
 
 
+def capacity(scheduler: str) -> tuple[int, int | None]:
+    """How many bricks a cluster can learn at a time now, and the memory in bytes for each; None where it does not say.
+
+    Raises:
+        SchedulerUnavailable: there is none, or Dask is not installed.
+    """
+    client = _connect(scheduler)
+    try:
+        workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
+    finally:
+        client.close()
+    memory = [worker["memory_limit"] // max(worker["nthreads"], 1) for worker in workers if worker["memory_limit"]]
+    return sum(worker["nthreads"] for worker in workers) or 1, min(memory, default=None)
+
+
 def _connect(scheduler: str) -> Any:
     try:
         from distributed import Client

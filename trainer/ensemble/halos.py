@@ -47,9 +47,13 @@ class Halos:
             thickness = _layer(self._partition, upper, axis)
             index = [slice(None)] * 3
             index[2 - axis] = slice(values.shape[2 - axis] - thickness, None)
-            with contextlib.suppress(ModelNotWritable), atomic_path(self._path(upper, axis)) as temporary:
-                with temporary.open("wb") as file:
-                    np.save(file, np.ascontiguousarray(values[tuple(index)]))
+            layer = np.ascontiguousarray(values[tuple(index)])
+            with (
+                contextlib.suppress(ModelNotWritable),
+                atomic_path(self._path(upper, axis)) as temporary,
+                temporary.open("wb") as file,
+            ):
+                np.save(file, layer)
 
     def load(self, brick: int, axis: int) -> np.ndarray | None:
         """The layer [z, y, x, c] at a brick's lower face; None if nobody has left it, or it is unusable."""

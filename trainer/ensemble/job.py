@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,9 +18,10 @@ from amgsrn_core.models import ConstantField, Mask, MaskedField
 from amgsrn_core.storage import save_field
 
 from ..checkpoint import checkpoint_path
-from ..errors import FitDiverged
+from ..errors import FitDiverged, NothingButMissing
 from ..fitting import Fit, FitOptions
 from ..interrupts import Interrupts
+from ..settings import FitSettings
 from ..threads import peak_memory
 from ..volumes import Volume, VolumeSource, open_volume
 from ..volumes.names import array_name
@@ -27,6 +29,9 @@ from ..volumes.region import Region, slices
 from ..volumes.settle import settle
 from .halos import Halos, read_brick
 from .task import BrickSummary, BrickTask
+
+# The target of a brick whose range is next to nothing.
+_LEAST_DB = 0.1
 
 Watch = Callable[[float, float | None], object]
 
@@ -79,6 +84,10 @@ def _read(task: BrickTask, halos: Halos | None) -> tuple[Volume, int]:
     with open_volume(task.input) as reader:
         layout = reader.layout(task.variables, task.time)
         before = reader.bytes_read
+        if layout.chunks is None:
+            with contextlib.suppress(NothingButMissing):
+                volume = reader.read(task.variables, task.time, task.extent)
+                return replace(volume, name=task.name or volume.name), reader.bytes_read - before
         values = read_brick(reader, task.variables, task.time, task.partition, task.brick, layout.components, halos)
         bytes_read = reader.bytes_read - before
     ranges, valid = settle(values)
@@ -126,6 +135,7 @@ def _fit(
     interrupts: Interrupts,
     watch: Watch | None,
 ) -> dict[str, Any]:
+    settings = _towards_target(task, volume)
     options = FitOptions(
         torch.device(task.device),
         task.checkpoint_interval,
@@ -135,8 +145,8 @@ def _fit(
         watch=watch,
         region=region,
     )
-    identity = {**task.settings.to_dict(), "brick": task.brick, "extent": task.extent, "fingerprint": fingerprint}
-    fit = Fit(volume, output, task.settings, options, identity)
+    identity = {**settings.to_dict(), "brick": task.brick, "extent": task.extent, "fingerprint": fingerprint}
+    fit = Fit(volume, output, settings, options, identity)
     began, began_cpu = time.monotonic(), time.process_time()
     try:
         training = fit.run(interrupts)
@@ -159,6 +169,15 @@ def _fit(
         "seconds_before": max(0.0, training["seconds"] - (time.monotonic() - began)),
         "cpu_seconds_before": max(0.0, training["cpu_seconds"] - (time.process_time() - began_cpu)),
     }
+
+
+def _towards_target(task: BrickTask, volume: Volume) -> FitSettings:
+    """The settings with a target in dB of the brick's own range that amounts to the one of the whole volume's."""
+    target = task.settings.target_psnr
+    if target is None or task.spans is None:
+        return task.settings
+    shares = [(high - low) / span for (low, high), span in zip(volume.ranges, task.spans, strict=True) if span > 0]
+    return replace(task.settings, target_psnr=max(_LEAST_DB, target + 20.0 * math.log10(max(shares))))
 
 
 def _within(region: Region, extent: Region) -> Region:

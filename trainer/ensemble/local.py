@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,6 +46,8 @@ class LocalRunner(Runner):
         threads: of each.
     """
 
+    shares_layers = True
+
     def __init__(self, folder: Path, devices: Sequence[str], threads: int) -> None:
         self._folder, self._devices, self._threads = folder, list(devices), threads
         self._workers: list[_Worker] = []
@@ -55,11 +58,9 @@ class LocalRunner(Runner):
     def submit(self, task: BrickTask) -> None:
         worker = next((w for w in self._workers if w.brick is None), None) or self._start()
         worker.brick = task.brick
-        try:
+        # Where it is dead already `wait` will find out.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             worker.connection.send(replace(task, device=worker.device))
-        except (BrokenPipeError, ConnectionResetError):
-            # Dead already; `wait` will find out.
-            pass
 
     def wait(self, seconds: float) -> list[Event]:
         busy = {worker.connection: worker for worker in self._workers if worker.brick is not None}

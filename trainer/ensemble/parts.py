@@ -25,15 +25,9 @@ from amgsrn_core.storage import read_header, write_atomically
 
 from ..errors import CheckpointMismatch, OutputNotWritable
 from ..locks import locked
+from ..parts import parts_folder
 from ..settings import difference
 from .task import BrickSummary
-
-_SUFFIX = ".parts"
-
-
-def parts_folder(output: Path) -> Path:
-    """Where the parts of an output are."""
-    return output.with_name(output.name + _SUFFIX)
 
 
 class Parts:
@@ -66,7 +60,7 @@ class Parts:
             os.close(self._lock)
             self._lock = None
 
-    def begin(self, identity: dict[str, Any], overwrite: bool) -> Partition | None:
+    def begin(self, identity: dict[str, Any], overwrite: bool) -> tuple[Partition, dict[str, Any]] | None:
         """Make the folder that of one ensemble.
 
         Args:
@@ -74,14 +68,14 @@ class Parts:
             overwrite: throw away the parts of another one.
 
         Returns:
-            The partition of what is there already; None in a new folder, see `settle`.
+            The partition of what is there already, and what else was noted; None in a new folder, see `settle`.
 
         Raises:
             CheckpointMismatch: it is another ensemble's.
         """
         try:
             found = json.loads(self._identity.read_text(encoding="utf-8"))
-            before, partition = dict(found["identity"]), found["partition"]
+            before, partition, notes = dict(found["identity"]), found["partition"], dict(found["notes"])
             cut = Partition.from_dict(partition, partition["dimensions"])
         except FileNotFoundError:
             self._clear()
@@ -93,16 +87,16 @@ class Parts:
             return None
         reason = difference(before, json.loads(json.dumps(identity)))
         if not reason:
-            return cut
+            return cut, notes
         if not overwrite:
             raise CheckpointMismatch(self.folder, reason)
         self._clear()
         return None
 
-    def settle(self, identity: dict[str, Any], partition: Partition) -> None:
-        """Say which ensemble a new folder is for."""
+    def settle(self, identity: dict[str, Any], partition: Partition, notes: dict[str, Any]) -> None:
+        """Say which ensemble a new folder is for, and what later runs of it need not find out again."""
         cut = {**partition.to_dict(), "dimensions": list(partition.dimensions)}
-        write_atomically(self._identity, json.dumps({"identity": identity, "partition": cut}).encode())
+        write_atomically(self._identity, json.dumps({"identity": identity, "partition": cut, "notes": notes}).encode())
 
     def finished(self, partition: Partition) -> dict[int, BrickSummary]:
         """What is known about the bricks that are finished, by their numbers."""

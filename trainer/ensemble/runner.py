@@ -36,7 +36,13 @@ class Event:
 
 
 class Runner(ABC):
-    """Learns bricks, several at a time; a context manager that ends what is going on."""
+    """Learns bricks, several at a time; a context manager that ends what is going on.
+
+    Attributes:
+        shares_layers: whether a brick finds what its lower neighbours have read, if they have read before it.
+    """
+
+    shares_layers = False
 
     @abstractmethod
     def free(self) -> int:

@@ -25,6 +25,7 @@ class BrickTask:
         name: of the array; the file's if None.
         partition: of the volume.
         settings: of the fit, with this brick's own seed and goals.
+        spans: of the values of each component in the whole volume, where `settings.target_psnr` is in units of them.
         device: where to train.
         checkpoint_interval: seconds.
     """
@@ -36,6 +37,7 @@ class BrickTask:
     name: str | None
     partition: Partition
     settings: FitSettings
+    spans: tuple[float, ...] | None = None
     device: str = "cpu"
     checkpoint_interval: float = 10.0
 

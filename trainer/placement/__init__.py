@@ -8,7 +8,7 @@ from .insertion import Insertion, find_insertion
 from .moving import CAUTIOUS_WORTH_DB, WORTH_DB, Move, is_due, move_grids
 from .place import METHODS, Placement, place_grids
 from .proportions import CUBES, Proportions, find_proportions, grid_proportions
-from .residual import Cells, measure_residual
+from .residual import Cells, measure_residual, residual_at
 
 __all__ = [
     "CAUTIOUS_WORTH_DB",
@@ -31,4 +31,5 @@ __all__ = [
     "measure_residual",
     "move_grids",
     "place_grids",
+    "residual_at",
 ]

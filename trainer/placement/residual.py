@@ -62,7 +62,6 @@ class Cells:
         return (z * self.shape[1] + y) * self.shape[2] + x
 
 
-@torch.inference_mode()
 def measure_residual(
     network: AMGSRN, volume: Volume, cells: Cells, seed: int, step: int = 0, voxels: int = _VOXELS
 ) -> np.ndarray:
@@ -76,7 +75,12 @@ def measure_residual(
         seed, step: of the choice of voxels.
         voxels: how many, about.
     """
-    points, targets = VoxelSampler(volume, voxels, seed).draw(step)
+    return residual_at(network, *VoxelSampler(volume, voxels, seed).draw(step), cells)
+
+
+@torch.inference_mode()
+def residual_at(network: AMGSRN, points: torch.Tensor, targets: torch.Tensor, cells: Cells) -> np.ndarray:
+    """The same of given points float32 (n, 3) and targets (n, c); 0 where there is no point."""
     evaluate = kernels.evaluator(network.transforms(), network.grids, *network.mlp_parameters())
     device = network.grids.device
     errors = (evaluate(points.to(device)).cpu().double() - targets).square().mean(dim=1).numpy()

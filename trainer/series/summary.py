@@ -41,7 +41,9 @@ def describe_step(
         valid: nodes that have values.
     """
     known = {key: training[key] for key in _KEPT if key in training}
-    about = {"time_index": index, "time": time, "values": valid, "warm_start": "start" in training.get("identity", {})}
+    missing = training["source"]["missing"] if "source" in training else 0
+    warm = "start" in training.get("identity", {})
+    about = {"time_index": index, "time": time, "values": valid, "missing": missing, "warm_start": warm}
     return {**about, "ranges": None if ranges is None else [list(ends) for ends in ranges], **known}
 
 

@@ -5,12 +5,14 @@ from .layout import VolumeLayout
 from .mesh import Mesh
 from .names import array_name
 from .opening import open_volume
+from .raw import RawFormat
 from .reader import VariableInfo, VolumeReader
 from .region import Region
 from .volume import Volume, VolumeSource
 
 __all__ = [
     "Mesh",
+    "RawFormat",
     "Region",
     "VariableInfo",
     "Volume",

@@ -47,6 +47,11 @@ class CFVariable(ABC):
     def find(self, name: str) -> CFVariable | None:
         """The variable that this one means by a name: in its group, or a group above it."""
 
+    @property
+    def default_fill(self) -> float | None:
+        """What missing values are stored as where no attribute says it; None where the format has no such number."""
+        return None
+
     def text(self, attribute: str) -> str:
         """An attribute as text; empty where there is none or it is not text."""
         value = self.attributes.get(attribute, "")
@@ -111,7 +116,9 @@ def _is_time(variable: CFVariable, position: int) -> bool:
         axis = coordinate.text("axis").upper()
         if axis in ("X", "Y", "Z"):
             return False
-        if axis == "T" or coordinate.text("standard_name") == "time" or " since " in coordinate.text("units"):
+        if axis == "T" or coordinate.text("standard_name") in ("time", "forecast_period"):
+            return True
+        if " since " in coordinate.text("units"):
             return True
     if name.lower() in _TIME_NAMES:
         return True

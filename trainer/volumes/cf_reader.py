@@ -4,9 +4,8 @@ curvilinear grids, time steps, packed and missing values."""
 
 from __future__ import annotations
 
-import contextlib
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +14,10 @@ import numpy as np
 from amgsrn_core import Axis, Domain
 from amgsrn_core.errors import InvalidDomain
 
-from ..errors import CoordinatesUnusable, NotAVolume, VariablesDiffer, VolumeFileDamaged
+from ..errors import CoordinatesUnusable, NotAVolume, VariablesDiffer
 from .cf import CFVariable, Roles, auxiliary_names, roles
 from .curvilinear import BentGrid, bent_grid
+from .damage import damage_reported
 from .lattice import LatticeReader, StoredArray
 from .layout import VolumeLayout
 from .mesh import Mesh
@@ -32,6 +32,9 @@ from .volume import Volume
 
 class CFReader(LatticeReader):
     """An open file with dimensions, variables and attributes."""
+
+    # What the library raises of its own when it finds a file damaged.
+    _library_errors: tuple[type[Exception], ...] = ()
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -113,7 +116,7 @@ class CFReader(LatticeReader):
             index[role.time] = array.step
         for position, part in zip(role.spatial, tile, strict=True):
             index[position] = part
-        with self._damage_reported():
+        with damage_reported(self._path, *self._library_errors):
             stored = np.asarray(variable.read(tuple(index)))
         Packing.of(variable).unpack(stored.reshape(out.shape), out)
 
@@ -214,7 +217,7 @@ class CFReader(LatticeReader):
 
     def _numbers(self, coordinate: CFVariable, index: tuple[slice | int, ...] | None = None) -> np.ndarray:
         """The values of a coordinate variable or of a part of it, float64; NaN where missing."""
-        with self._damage_reported():
+        with damage_reported(self._path, *self._library_errors):
             stored = np.asarray(coordinate.read(index if index is not None else (slice(None),) * len(coordinate.shape)))
         packing = Packing.of(coordinate)
         check = np.empty(stored.shape, dtype=np.float32)
@@ -227,15 +230,6 @@ class CFReader(LatticeReader):
     def _dtype(variable: CFVariable) -> np.dtype:
         assert variable.dtype is not None, "only variables of numbers have roles"
         return variable.dtype
-
-    @contextlib.contextmanager
-    def _damage_reported(self) -> Iterator[None]:
-        """What the library says about a damaged file becomes one clear line."""
-        try:
-            yield
-        except (OSError, RuntimeError, IndexError, UnicodeDecodeError) as error:
-            reason = str(error).split("\n")[0]
-            raise VolumeFileDamaged(self._path, reason.replace(f": '{self._path}'", "")) from error
 
 
 def _chunks(variable: CFVariable, role: Roles) -> tuple[tuple[int, int, int] | None, int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .cells import structured
 from .cf import CFVariable, Roles
 
 # Standard names of coordinates that are true, if not geographic, ones: those of a map projection.
@@ -83,10 +84,8 @@ class BentGrid:
 
     def cells(self, points: np.ndarray) -> np.ndarray:
         """Hexahedra between neighbouring nodes, int64 (k, 8); without those that reach around the globe."""
-        nodes = np.arange(self.x.size, dtype=np.int64).reshape(self.x.shape)
-        corners = [(0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)]
-        ends = [tuple(slice(k, n - 1 + k) for k, n in zip(corner, nodes.shape, strict=True)) for corner in corners]
-        cells = np.stack([nodes[end].reshape(-1) for end in ends], axis=1)
+        z, y, x = self.x.shape
+        cells = structured((z, y, x))
         if self.turns:
             longitudes = points[:, 0][cells]
             cells = cells[~(np.ptp(longitudes, axis=1) > 180.0)]

@@ -7,7 +7,7 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from amgsrn_core import Domain
 
 from ..errors import NothingButMissing, VariablesDiffer
 from .layout import VolumeLayout
-from .names import array_name
+from .names import array_name, vector_names
 from .reader import Progress, VolumeReader
 from .region import Region, part_of, slices, whole
 from .settle import settle
@@ -142,6 +142,8 @@ class LatticeReader(VolumeReader):
 
     def _arrays(self, names: tuple[str, ...], time: int | None, must_choose: bool = True) -> list[StoredArray]:
         arrays = [self._array(name, time, must_choose) for name in names]
+        if len(arrays) > 1:
+            arrays = [replace(a, names=vector_names(a.name, len(a.names), alone=False)) for a in arrays]
         for other in arrays[1:]:
             if (other.domain.axes, other.domain.time) != (arrays[0].domain.axes, arrays[0].domain.time):
                 raise VariablesDiffer(self._path, names[0], other.name)

@@ -78,6 +78,7 @@ class MeshedVariables:
             times=self.times,
             time_units=self.time_units,
             notes=self._all_notes(),
+            units=self.units,
         )
 
     def volume(self, region: Region | None, progress: Progress | None) -> Volume:
@@ -88,7 +89,7 @@ class MeshedVariables:
             low, high = (np.array(domain.bounds[k::2]) for k in (0, 1))
             mesh = mesh.within(low, high)
         values = resample(mesh, self.domain, part, progress)
-        _, inside = settle(values)
+        inside = settle(values)[1]
         ranges, valid = settle(mesh.values)
         if valid == 0 or inside == 0:
             raise NothingButMissing(self.path, ",".join(self.variables))

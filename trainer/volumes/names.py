@@ -47,6 +47,15 @@ def array_name(variables: Sequence[str]) -> str:
     return "_".join(variables)
 
 
+def vector_names(name: str, components: int, alone: bool = True) -> tuple[str, ...]:
+    """The names of an array's components: its own if it has one, else X, Y, Z, or numbers; with its own name in front
+    where they are not alone."""
+    if components == 1:
+        return (name,)
+    ends = "XYZ"[:components] if components <= 3 else [str(k) for k in range(components)]
+    return tuple(end if alone else f"{name}_{end}" for end in ends)
+
+
 def _common_start(texts: Sequence[str]) -> str:
     # What lies between the first and the last in alphabetical order begins with what these two have in common.
     first, last = min(texts), max(texts)

@@ -13,6 +13,7 @@ import numpy as np
 
 from .cf import CFVariable
 from .cf_reader import CFReader
+from .damage import damage_reported
 from .lattice import StoredArray
 from .tiles import Tile, cache_bytes
 
@@ -26,7 +27,7 @@ class NetCDFReader(CFReader):
             VolumeFileDamaged: the library cannot open it.
         """
         super().__init__(path)
-        with self._damage_reported():
+        with damage_reported(self._path):
             self._dataset = netCDF4.Dataset(str(path), "r")
             self._dataset.set_auto_maskandscale(False)
 
@@ -41,7 +42,7 @@ class NetCDFReader(CFReader):
     def _all(self) -> dict[str, CFVariable]:
         found: dict[str, CFVariable] = {}
         groups = [("", self._dataset)]
-        with self._damage_reported():
+        with damage_reported(self._path):
             while groups:
                 prefix, group = groups.pop(0)
                 for name, variable in group.variables.items():
@@ -60,6 +61,13 @@ class NetCDFReader(CFReader):
 @dataclass(frozen=True, eq=False)
 class _NetCDFVariable(CFVariable):
     handle: Any
+
+    @property
+    def default_fill(self) -> float | None:
+        # Bytes have none, says the NetCDF User's Guide.
+        if self.dtype is None or self.dtype.itemsize == 1:
+            return None
+        return float(netCDF4.default_fillvals[self.dtype.str[1:]])
 
     def read(self, index: tuple[slice | int, ...]) -> np.ndarray:
         return np.asarray(self.handle[index])

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import netCDF4
 import numpy as np
 
 from .cf import CFVariable
@@ -33,15 +32,15 @@ class Packing:
     def of(cls, variable: CFVariable) -> Packing:
         """Read the attributes of a variable of numbers.
 
-        Without _FillValue the library's default one counts as missing, except for bytes, as NetCDF says.
+        Without _FillValue the format's own default, if it has one, counts as missing.
         """
         attributes, dtype = variable.attributes, np.dtype(variable.dtype)
         unsigned = str(attributes.get("_Unsigned", "false")).lower() == "true" and dtype.kind == "i"
         missing: list[float] = []
         for name in ("_FillValue", "missing_value"):
             missing += _numbers(attributes.get(name))
-        if "_FillValue" not in attributes and dtype.itemsize > 1:
-            missing.append(float(netCDF4.default_fillvals[dtype.str[1:]]))
+        if "_FillValue" not in attributes and variable.default_fill is not None:
+            missing.append(variable.default_fill)
         low, high = _numbers(attributes.get("valid_min")), _numbers(attributes.get("valid_max"))
         both = _numbers(attributes.get("valid_range"))
         if len(both) == 2:
