@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..ensemble.plan import Wishes
     from ..fit import FitOptions
     from ..settings import FitSettings
+    from ..volumes import RawFormat
 
 NAME = "fit"
 HELP = "learn a volume; running it again resumes"
