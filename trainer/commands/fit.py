@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..ensemble.plan import Wishes
     from ..fit import FitOptions
     from ..settings import FitSettings
+    from ..volumes import RawFormat
 
 NAME = "fit"
 HELP = "learn a volume; running it again resumes"
@@ -207,13 +208,13 @@ def run(arguments: argparse.Namespace) -> int:
         only=None if arguments.only_bricks is None else parse_numbers("--only-bricks", arguments.only_bricks),
         log=arguments.log,
     )
+    raw = raw_format(arguments)
     time = parse_time(arguments.time)
     options = FitOptions(
         torch.device("cpu" if elsewhere else devices[0]), arguments.checkpoint_interval, arguments.overwrite
     )
     if isinstance(time, slice):
-        return _fit_series(arguments, time, settings, options, devices, wishes)
-    raw = raw_format(arguments)
+        return _fit_series(arguments, raw, time, settings, options, devices, wishes)
     source = Source.of(arguments.input, arguments.variable, time, arguments.name, raw)
     plan = make_plan(source, output, settings, devices, wishes)
     if plan is None:
@@ -241,6 +242,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _fit_series(
     arguments: argparse.Namespace,
+    raw: RawFormat | None,
     time: slice,
     settings: FitSettings,
     options: FitOptions,
@@ -256,7 +258,7 @@ def _fit_series(
     from ..threads import peak_memory
 
     output: Path = arguments.output
-    series = Series.of(arguments.input, arguments.variable, time, arguments.name)
+    series = Series.of(arguments.input, arguments.variable, time, arguments.name, raw)
     for note in series.layout.notes:
         say_on_stderr(f"note: {note}")
     bricks = plan_bricks(series, output, first_part(series, output), settings, devices, wishes)
