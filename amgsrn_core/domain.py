@@ -8,7 +8,7 @@ nodes has the normalized coordinate -1 + 2 i / (n - 1), also on rectilinear axes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from .errors import InvalidDomain
 
 # Coordinates stored as float32 deviate from an exact spacing by about 1e-7 of their magnitude.
 _UNIFORM_TOLERANCE = 1e-4
+
+# First and last node along (x, y, z), both included.
+Extent = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -120,15 +123,34 @@ class Axis:
             return cls.rectilinear(data["coordinates"])
         return cls(int(data["count"]), float(data["origin"]), float(data["spacing"]))
 
+    def part(self, first: int, last: int) -> Axis:
+        """The axis of the nodes `first` to `last`, both included.
+
+        Raises:
+            InvalidDomain: fewer than 2 of them.
+        """
+        if self.coordinates is not None and last > first:
+            return Axis.rectilinear(list(self.coordinates[first : last + 1]))
+        return Axis.uniform(last - first + 1, self.origin + self.spacing * first, self.spacing)
+
 
 @dataclass(frozen=True)
 class Domain:
-    """The box a field lives in: three axes (x, y, z), their units, and the time of the data if it has one."""
+    """The box a field lives in, and when.
+
+    Attributes:
+        axes: x, y and z.
+        units: of each axis.
+        time: of the data, if it has one; of a series, the time of the present step.
+        time_units: of it.
+        times: of all steps of a series, ascending; else empty.
+    """
 
     axes: tuple[Axis, Axis, Axis]
     units: tuple[str, str, str] = ("", "", "")
     time: float | None = None
     time_units: str = ""
+    times: tuple[float, ...] = ()
 
     @property
     def dimensions(self) -> tuple[int, int, int]:
@@ -155,6 +177,15 @@ class Domain:
     def smallest_spacing(self) -> float:
         """Smallest distance of neighbouring nodes along any axis, world units."""
         return min(axis.smallest_spacing for axis in self.axes)
+
+    def part(self, extent: Extent) -> Domain:
+        """The domain of a part of the nodes.
+
+        Raises:
+            InvalidDomain: fewer than 2 nodes along an axis.
+        """
+        x, y, z = (axis.part(first, last) for axis, (first, last) in zip(self.axes, extent, strict=True))
+        return replace(self, axes=(x, y, z))
 
     def world_to_normalized(self, points: torch.Tensor) -> torch.Tensor:
         """World (n, 3) -> normalized (n, 3), same device and dtype."""
@@ -194,12 +225,13 @@ class Domain:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description, inverse of `from_dict`."""
-        return {
+        description = {
             "axes": {name: axis.to_dict() for name, axis in zip("xyz", self.axes, strict=True)},
             "units": list(self.units),
             "time": self.time,
             "time_units": self.time_units,
         }
+        return {**description, "times": list(self.times)} if self.times else description
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Domain:
@@ -211,9 +243,10 @@ class Domain:
         try:
             x, y, z = (Axis.from_dict(data["axes"][name]) for name in "xyz")
             ux, uy, uz = (str(u) for u in data["units"])
-            time = data.get("time")
-            return cls((x, y, z), (ux, uy, uz), None if time is None else float(time), str(data.get("time_units", "")))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            time = None if data.get("time") is None else float(data["time"])
+            times = tuple(float(value) for value in data.get("times", ()))
+            return cls((x, y, z), (ux, uy, uz), time, str(data.get("time_units", "")), times)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InvalidDomain(f"unreadable domain ({error!r})") from error
 
 

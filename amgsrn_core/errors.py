@@ -22,6 +22,10 @@ class InvalidDomain(AmgsrnError):
     """Coordinates that do not describe a volume: too few, not ascending, not finite."""
 
 
+class InvalidPartition(AmgsrnError):
+    """Bricks that do not make up a volume: edges that do not ascend through it, or too much overlap."""
+
+
 class DeviceUnavailable(AmgsrnError):
     """A device was asked for that this machine does not have."""
 
@@ -34,6 +38,13 @@ class KernelsUnavailable(AmgsrnError):
 
     def __init__(self, wanted: str, reason: str, variable: str = "AMGSRN_KERNELS") -> None:
         super().__init__(f"{variable}={wanted} cannot be used: {reason}")
+
+
+class InvalidSetting(AmgsrnError):
+    """An environment variable has a value that means nothing."""
+
+    def __init__(self, variable: str, value: str, remedy: str) -> None:
+        super().__init__(f"{variable}={value} cannot be used: {remedy}")
 
 
 class NotEnoughMemory(AmgsrnError):

@@ -11,6 +11,9 @@ import torch
 
 from .domain import Domain
 
+# (lowest, highest) of each component.
+Ranges = tuple[tuple[float, float], ...]
+
 
 @dataclass(frozen=True)
 class ArrayInfo:
@@ -30,10 +33,10 @@ class ArrayInfo:
     value_range: tuple[float, float] = (0.0, 1.0)
     components: int = 1
     component_names: tuple[str, ...] = ()
-    component_ranges: tuple[tuple[float, float], ...] = ()
+    component_ranges: Ranges = ()
 
     @property
-    def ranges(self) -> tuple[tuple[float, float], ...]:
+    def ranges(self) -> Ranges:
         """(lowest, highest) of every component."""
         return self.component_ranges or (self.value_range,) * self.components
 

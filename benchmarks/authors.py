@@ -37,7 +37,7 @@ def _row(name: str, volume: Volume) -> dict[str, Any]:
     network = AMGSRN(PRESETS["small"].config(settings.transform), settings.seed)
     optimiser = make_optimiser(network, settings.recipe.steps or 0, settings.recipe)
     sampler = UniformSampler(volume, settings.recipe.batch, settings.seed)
-    array = ArrayInfo(name, value_range=volume.value_range)
+    array = ArrayInfo(name, value_range=volume.ranges[0])
     row: dict[str, Any] = {"volume": name}
     spent = 0.0
     with one_torch_thread():

@@ -78,7 +78,7 @@ def _measuring_seconds(volume: Volume, device: torch.device) -> float:
     """CPU seconds that a fit spends on measuring the finished model."""
     settings = FitSettings.of()
     network = AMGSRN(PRESETS["small"].config(settings.transform)).to(device)
-    field = AMGSRNField(network, volume.domain, ArrayInfo("", value_range=volume.value_range))
+    field = AMGSRNField(network, volume.domain, ArrayInfo("", value_range=volume.ranges[0]))
     with training_threads(network.parameter_count(), device):
         begin = time.process_time()
         measure(field, volume)

@@ -29,8 +29,23 @@ TABLE = {
         must_not=frozenset({"vtk", "vtkmodules", "paraview", "netCDF4", "h5py", "dask", "trainer", "paraview_plugin"}),
     ),
     "trainer": Layer(
-        may=frozenset({"amgsrn_core", "torch", "numpy", "netCDF4", "cftime", "rich"}),
-        must_not=frozenset({"paraview", "vtkmodules", "paraview_plugin"}),
+        may=frozenset(
+            {
+                "amgsrn_core",
+                "torch",
+                "numpy",
+                "netCDF4",
+                "cftime",
+                "rich",
+                "vtkmodules",
+                "xarray",
+                "zarr",
+                "cfgrib",
+                "eccodes",
+                "distributed",
+            }
+        ),
+        must_not=frozenset({"paraview", "paraview_plugin"}),
     ),
     "paraview_plugin": Layer(
         may=frozenset({"amgsrn_core", "torch", "numpy", "vtkmodules", "paraview"}),

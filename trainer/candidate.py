@@ -27,4 +27,4 @@ class Candidate:
 
     def better_than(self, other: Candidate | None) -> bool:
         """Whether its error is smaller."""
-        return other is None or self.metrics.rmse < other.metrics.rmse
+        return other is None or self.metrics.error < other.metrics.error

@@ -8,19 +8,19 @@ belongs to one volume and one set of settings, and is refused for others.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from amgsrn_core import ArrayInfo, Domain
 from amgsrn_core.errors import ModelFileDamaged, ModelFileError
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from amgsrn_core.storage.model_file import ModelHeader, read_header, read_tensors, write_model
 
 from .candidate import Candidate
 from .errors import CheckpointMismatch
+from .fields import Fields
 from .metrics import Metrics
 from .optimisers import Optimiser
 from .precision import Stored
@@ -49,6 +49,7 @@ class Progress:
         networks: how many networks, each larger than the one before, have been trained.
         network_step, network_seconds: steps and training seconds when the present one began.
         seeker: state of the `TargetSeeker`; empty without a target.
+        early_stop: state of the `EarlyStop`; empty without one.
     """
 
     step: int = 0
@@ -61,6 +62,7 @@ class Progress:
     network_step: int = 0
     network_seconds: float = 0.0
     seeker: dict[str, Any] = field(default_factory=dict)
+    early_stop: dict[str, Any] = field(default_factory=dict)
 
 
 class Checkpoint:
@@ -69,14 +71,13 @@ class Checkpoint:
     Args:
         path: its file.
         identity: JSON-ready description of volume and settings.
-        domain, array: of the model, so that the checkpoint is a model file.
+        fields: what the network is as a field, so that the checkpoint is a model file.
     """
 
-    def __init__(self, path: Path, identity: dict[str, Any], domain: Domain, array: ArrayInfo) -> None:
+    def __init__(self, path: Path, identity: dict[str, Any], fields: Fields) -> None:
         self.path = path
         self._identity = identity
-        self._domain = domain
-        self._array = array
+        self._fields = fields
 
     def save(self, optimiser: Optimiser, sampler: Sampler, progress: Progress, best: Candidate | None = None) -> None:
         """Write the state, in place of an older one.
@@ -90,8 +91,7 @@ class Checkpoint:
         Raises:
             ModelNotWritable: no space, say; the older one is untouched.
         """
-        network = optimiser.network
-        tensors: dict[str, torch.Tensor] = dict(network.state_dict())
+        node, tensors = self._fields.stored(optimiser.network)
         tensors.update({_moment(name, moment): tensor for name, moment, tensor in optimiser.moments()})
         for name, series in optimiser.series().items():
             tensors[_series(name)] = torch.from_numpy(series).to(torch.float32)
@@ -103,10 +103,10 @@ class Checkpoint:
                 "config": best.stored.network.config.to_dict(),
                 "half": best.stored.half,
                 "half_costs_db": best.stored.half_costs_db,
-                "metrics": asdict(best.metrics),
+                "metrics": best.metrics.to_dict(),
             }
-        config = network.config.to_dict()
-        write_model(self.path, ModelHeader(config, self._domain, self._array, {_KEY: state}), tensors)
+        header = ModelHeader(node, self._fields.domain, self._fields.array, {_KEY: state})
+        write_model(self.path, header, tensors)
 
     def config(self) -> AMGSRNConfig | None:
         """The network that the file holds; None if there is no file.
@@ -161,7 +161,7 @@ class Checkpoint:
             return None
         try:
             network = AMGSRN(AMGSRNConfig.from_dict(best["config"]))
-            half, cost, metrics = bool(best["half"]), best["half_costs_db"], Metrics(**best["metrics"])
+            half, cost, metrics = bool(best["half"]), best["half_costs_db"], Metrics.from_dict(best["metrics"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileDamaged(self.path, f"unreadable state: {error!r}") from error
         shapes = {_best(name): tuple(tensor.shape) for name, tensor in network.state_dict().items()}

@@ -9,7 +9,7 @@ from amgsrn_core.models import AMGSRN, AMGSRNConfig
 
 from .candidate import Candidate
 from .checkpoint import Progress
-from .metrics import Metrics
+from .metrics import ComponentMetrics, Metrics
 from .placement import Move
 from .precision import Stored
 from .settings import FitSettings
@@ -55,7 +55,7 @@ def describe(
         **model.metrics.to_dict(),
         "source": {
             **volume.source.to_dict(),
-            "shape": list(volume.values.shape),
+            "shape": list(volume.shape),
             "missing": volume.missing,
             "fingerprint": identity["fingerprint"],
         },
@@ -66,7 +66,10 @@ def describe(
 def longest_description(settings: FitSettings, volume: Volume, identity: dict[str, Any]) -> dict[str, Any]:
     """A description with at least as many characters as `describe` will give at the end of this fit."""
     network = AMGSRN(AMGSRNConfig(resolution=(2, 2, 2)))
-    model = Candidate(Stored(network, False, _LONG_FLOAT), Metrics(_LONG_FLOAT, _LONG_FLOAT, 1.0, _LONG_FLOAT))
+    names = volume.names if volume.components > 1 else ()
+    components = tuple(ComponentMetrics(name, _LONG_FLOAT, _LONG_FLOAT, _LONG_FLOAT) for name in names)
+    metrics = Metrics(_LONG_FLOAT, _LONG_FLOAT, 1.0, _LONG_FLOAT, components, _LONG_COUNT if volume.missing else None)
+    model = Candidate(Stored(network, False, _LONG_FLOAT), metrics)
     progress = Progress(
         step=_LONG_COUNT,
         points=_LONG_COUNT,

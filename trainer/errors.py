@@ -25,7 +25,29 @@ class NotAVolumeFile(VolumeError):
     """The file is of a kind that no reader knows."""
 
     def __init__(self, path: str | Path, reason: str = "it does not start like one") -> None:
-        super().__init__(f"'{path}' is not a NetCDF file ({reason}); give a NetCDF 3 or 4 file (.nc)")
+        super().__init__(
+            f"'{path}' is not a volume of a known format ({reason}); give NetCDF (.nc), VTK (.vti, .vtr, .vts, .vtu, "
+            ".vtk), Exodus (.ex2, .e), Zarr (a folder), GRIB (.grib2), or raw values (.raw, with --shape and --dtype)"
+        )
+
+
+class RawFormatMissing(VolumeError):
+    """A file of nothing but numbers, of which nobody says what they are."""
+
+    def __init__(self, path: str | Path, option: str) -> None:
+        super().__init__(
+            f"'{path}' holds raw values, and its name does not say which; give {option} "
+            "(--shape X,Y,Z --dtype float32), or name it like name_256x256x256_float32.raw"
+        )
+
+
+class LibraryMissing(VolumeError):
+    """A format needs a library that is not installed."""
+
+    def __init__(self, path: str | Path, library: str, packages: str) -> None:
+        super().__init__(
+            f"reading '{path}' needs {library}, which is not installed; install it: pip install {packages}"
+        )
 
 
 class VolumeFileDamaged(VolumeError):
@@ -96,6 +118,25 @@ class NothingButMissing(VolumeError):
         )
 
 
+class VariablesDiffer(VolumeError):
+    """Several variables were asked for that are not on the same nodes."""
+
+    def __init__(self, path: str | Path, first: str, other: str) -> None:
+        super().__init__(
+            f"variables '{first}' and '{other}' of '{path}' are not on the same nodes; learn them one by one"
+        )
+
+
+class InvalidRegion(VolumeError):
+    """A part of a volume that it does not have."""
+
+    def __init__(self, region: Sequence[tuple[int, int]], dimensions: tuple[int, int, int]) -> None:
+        text = ", ".join(f"{first} to {last}" for first, last in region)
+        super().__init__(
+            f"nodes {text} along x, y, z are not a part of {_times(dimensions)} nodes; give at least 2 along each axis"
+        )
+
+
 class CoordinatesUnusable(VolumeError):
     """A coordinate variable that does not order the nodes of its axis."""
 
@@ -112,6 +153,16 @@ class ShapeMismatch(VolumeError):
         super().__init__(
             f"model '{model}' was made from a volume of {_times(expected)} values, '{path}' has {_times(found)}; "
             "give the volume (and --variable, --time) it was made from"
+        )
+
+
+class ComponentMismatch(VolumeError):
+    """A model is compared with a volume of more, or fewer, components."""
+
+    def __init__(self, model: str | Path, expected: int, path: str | Path, found: int) -> None:
+        super().__init__(
+            f"model '{model}' has {expected} values per point, what was read of '{path}' has {found}; "
+            "give the --variable (or the variables, separated by commas) that it was made from"
         )
 
 
@@ -143,24 +194,81 @@ class InvalidOption(AmgsrnError):
     """An option has a value that makes no sense."""
 
 
+class NoSuchModelTime(InvalidOption):
+    """A time step was asked for that a model does not have."""
+
+    def __init__(self, model: str | Path, wanted: int, steps: int) -> None:
+        has = f"has {steps} time steps; choose 0 to {steps - 1} (-1 is the last)" if steps > 1 else "has no time steps"
+        super().__init__(f"--time {wanted}: model '{model}' {has}")
+
+
+class NoSuchComponent(InvalidOption):
+    """A component was asked for that an array does not have."""
+
+    def __init__(self, wanted: str, names: Sequence[str]) -> None:
+        super().__init__(f"--component {wanted}: there is none of that name; choose one of: {_listed(names)}")
+
+
 class TargetSizeTooSmall(InvalidOption):
     """No network fits into so few bytes."""
 
     def __init__(self, wanted: int, least: int) -> None:
         super().__init__(f"--target-size {wanted} is too small: the least for this volume is {least} bytes")
+        self._wanted, self._least = wanted, least
+
+    def of_parts(self, count: int) -> TargetSizeTooSmall:
+        """The same for so many parts, each of which has the same share of the bytes."""
+        return TargetSizeTooSmall(self._wanted * count, self._least * count)
 
 
 class FitDiverged(AmgsrnError):
     """The loss is not a number any more."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, brick: int | None = None) -> None:
+        self.step = step
+        where = f" of brick {brick}" if brick is not None else ""
         super().__init__(
-            f"the fit diverged at step {step}: its loss is not finite; try another --seed, or --recipe fast"
+            f"the fit{where} diverged at step {step}: its loss is not finite; try another --seed, or --recipe fast"
         )
 
 
 class FitInterrupted(AmgsrnError):
     """The user stopped a fit; it can be resumed."""
+
+
+class OutputBusy(AmgsrnError):
+    """Another run is at work on the same output."""
+
+    def __init__(self, path: str | Path, who: str) -> None:
+        super().__init__(f"another run ({who}) is writing '{path}'; wait until it is done, or give another name")
+
+
+class ResourceLost(AmgsrnError):
+    """Something that a run needs and that was there has gone: nothing the user gave is wrong."""
+
+
+class WorkersDied(ResourceLost):
+    """One brick's worker died again and again."""
+
+    def __init__(self, brick: int, times: int, reason: str) -> None:
+        super().__init__(
+            f"brick {brick} was given up: {times} processes in a row died learning it ({reason}); with too little memory "
+            "give --max-memory or smaller bricks; finished bricks are kept, the same command goes on"
+        )
+
+
+class SchedulerUnavailable(AmgsrnError):
+    """There is no Dask scheduler to give bricks to."""
+
+
+class InputNotShared(AmgsrnError):
+    """A worker on another machine cannot read the volume, or has other software."""
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(
+            f"worker {worker} cannot learn bricks of this volume: {reason}; every worker needs the volume under the same "
+            "path and the same version of this software"
+        )
 
 
 def _listed(names: Sequence[str], most: int = 40) -> str:

@@ -3,50 +3,61 @@
 
 from __future__ import annotations
 
+import math
 import time as clock
 from pathlib import Path
 from typing import Any
 
-from amgsrn_core import Field, open_field, read_header
+from amgsrn_core import read_header
 from amgsrn_core.storage.model_file import ModelHeader
 
-from .errors import ShapeMismatch
+from .errors import ComponentMismatch, ShapeMismatch
 from .metrics import measure
+from .opening import open_step
 from .progress import Display
 from .reading import read_volume
 from .report import describe_model
-from .volumes import open_volume
+from .volumes import RawFormat, open_volume
+from .volumes.names import asked_for
 
 
 def evaluate(
-    model: Path, volume_file: Path, variable: str | None = None, time: int | None = None, device: str = "auto"
+    model: Path,
+    volume_file: Path,
+    variable: str | None = None,
+    time: int | None = None,
+    device: str = "auto",
+    raw: RawFormat | None = None,
 ) -> dict[str, Any]:
     """Errors of a model over all valid values of a volume, JSON-ready, and what measuring them cost.
 
     Args:
         model: the .amgsrn file.
         volume_file: the volume.
+        raw: what the file holds if it has nothing but numbers.
         variable, time: as for `VolumeReader.read`; those that the model was made from if left out.
 
     Raises:
         ModelFileError, VolumeError, DeviceUnavailable: see there.
-        ShapeMismatch: the volume has another shape than the model's.
+        ShapeMismatch, ComponentMismatch: the volume is not like the one that the model was made from.
     """
     started, started_cpu = clock.monotonic(), clock.process_time()
     header = read_header(model)
-    field = open_field(model, device)
-    chosen_variable, chosen_time = _defaults(header, volume_file, variable, time)
-    volume = read_volume(volume_file, chosen_variable, chosen_time)
-    if volume.values.shape != field.domain.shape:
-        raise ShapeMismatch(model, field.domain.shape, volume_file, volume.values.shape)
+    chosen_variable, chosen_time = _defaults(header, volume_file, variable, time, raw)
+    volume = read_volume(volume_file, chosen_variable, chosen_time, raw=raw)
+    field = open_step(model, device, volume.source.time_index if header.tree.steps else None)
+    if volume.shape != field.domain.shape:
+        raise ShapeMismatch(model, field.domain.shape, volume_file, volume.shape)
+    if volume.components != field.array.components:
+        raise ComponentMismatch(model, field.array.components, volume_file, volume.components)
     began = clock.monotonic()
     with Display("measuring", 1000) as display:
         metrics = measure(field, volume, lambda fraction: display.update(int(1000 * fraction)))
-    speed = volume.values.size / max(clock.monotonic() - began, 1e-9)
+    speed = math.prod(volume.shape) / max(clock.monotonic() - began, 1e-9)
     return {
         **describe_model(model, header, {"source": header.training.get("source", volume.source.to_dict())}),
         **metrics.to_dict(),
-        "parameters": parameter_count(field, header),
+        "parameters": header.tree.parameters,
         "seconds": round(clock.monotonic() - started, 3),
         "cpu_seconds": round(clock.process_time() - started_cpu, 3),
         "points_per_second": round(speed, 1),
@@ -55,23 +66,19 @@ def evaluate(
     }
 
 
-def parameter_count(field: Field, header: ModelHeader) -> int | None:
-    """Number of learned values, if the model tells."""
-    network = getattr(field, "network", None)
-    return network.parameter_count() if network is not None else header.training.get("parameters")
-
-
 def _defaults(
-    header: ModelHeader, volume_file: Path, variable: str | None, time: int | None
+    header: ModelHeader, volume_file: Path, variable: str | None, time: int | None, raw: RawFormat | None
 ) -> tuple[str | None, int | None]:
     """Variable and time to compare with: what is asked for, else what the model was made from, as far as it fits."""
     source = header.training.get("source", {})
-    with open_volume(volume_file) as reader:
+    with open_volume(volume_file, raw) as reader:
         candidates = {info.name: info for info in reader.variables()}
     if variable is None:
         name = source.get("variable", header.array.name)
         # A model that does not say where it comes from may be compared with the only volume there is.
-        variable = name if name in candidates or "variable" in source else None
-    if time is None and variable in candidates and (candidates[variable].steps or 1) > 1:
+        known = all(part in candidates for part in asked_for(name, candidates))
+        variable = name if known or "variable" in source else None
+    names = asked_for(variable, candidates)
+    if time is None and names and names[0] in candidates and (candidates[names[0]].steps or 1) > 1:
         time = source.get("time_index")
     return variable, time

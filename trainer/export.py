@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
-from xml.sax.saxutils import quoteattr
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -17,6 +15,7 @@ from amgsrn_core.grid import sample_nodes
 from amgsrn_core.storage.atomic import atomic_path
 
 from .errors import InvalidOption
+from .image_data import write_image_data
 from .regions import Nodes, choose_nodes
 
 _SLAB_VALUES = 1 << 20
@@ -31,7 +30,8 @@ def export(
     roi: tuple[int, int, int, int, int, int] | None = None,
     progress: Advance | None = None,
 ) -> tuple[int, int, int]:
-    """Write the values at nodes, all or nothing; see `choose_nodes` for `shape` and `roi`.
+    """Write the values at nodes, all or nothing; see `choose_nodes` for `shape` and `roi`. Where the field has gaps the
+    values are NaN, which NetCDF files name as their fill value, and points of image data are hidden.
 
     Returns:
         the number of nodes [z, y, x].
@@ -46,7 +46,7 @@ def export(
         if kind == ".nc":
             _write_netcdf(temporary, field, nodes, progress)
         else:
-            _write_image_data(temporary, field, nodes, progress)
+            write_image_data(temporary, field.array, nodes, _slabs(field, nodes, progress), field.has_gaps)
     return nodes.shape
 
 
@@ -63,11 +63,11 @@ def check_kind(path: Path) -> str:
 
 
 def _slabs(field: Field, nodes: Nodes, progress: Advance | None) -> Iterator[tuple[int, np.ndarray]]:
-    """First plane and values float32 [k, y, x] of consecutive slabs."""
+    """First plane and values float32 [k, y, x, c] of consecutive slabs."""
     x, y, z = nodes.normalized
-    planes = max(1, _SLAB_VALUES // (len(x) * len(y)))
+    planes = max(1, _SLAB_VALUES // (len(x) * len(y) * field.array.components))
     for start in range(0, len(z), planes):
-        yield start, sample_nodes(field, x, y, z[start : start + planes])[..., 0]
+        yield start, sample_nodes(field, x, y, z[start : start + planes])
         if progress is not None:
             progress(min(1.0, (start + planes) / len(z)))
 
@@ -91,47 +91,27 @@ def _write_netcdf(path: Path, field: Field, nodes: Nodes, progress: Advance | No
                 if domain.time_units:
                     moment.units = domain.time_units
                 moment[...] = domain.time
-            # A variable must not have the name of a dimension, or it would be taken for its coordinates.
-            safe = array.name.replace("/", "_") or "value"
-            values = file.createVariable(f"{safe}_value" if safe in file.variables else safe, "f4", ("z", "y", "x"))
-            if array.units:
-                values.units = array.units
-            if domain.time is not None:
-                values.coordinates = "time"
+            variables = [_variable(file, name, field) for name in array.component_names or (array.name,)]
             for start, slab in _slabs(field, nodes, progress):
-                values[start : start + len(slab)] = slab
+                for component, variable in enumerate(variables):
+                    variable[start : start + len(slab)] = slab[..., component]
     except RuntimeError as error:
         # What the library makes of a full disk.
         raise OSError(f"{error}; is the disk full?") from error
 
 
-def _write_image_data(path: Path, field: Field, nodes: Nodes, progress: Advance | None) -> None:
-    nz, ny, nx = nodes.shape
-    origin = [float(places[0]) for places in nodes.world]
-    spacing = [float((places[-1] - places[0]) / (len(places) - 1)) for places in nodes.world]
-    extent = f"0 {nx - 1} 0 {ny - 1} 0 {nz - 1}"
-    name = quoteattr(field.array.name)
-    order = "LittleEndian" if sys.byteorder == "little" else "BigEndian"
-    header = (
-        '<?xml version="1.0"?>\n'
-        f'<VTKFile type="ImageData" version="1.0" byte_order="{order}" header_type="UInt64">\n'
-        f'<ImageData WholeExtent="{extent}" Origin="{_joined(origin)}" Spacing="{_joined(spacing)}">\n'
-        f'<Piece Extent="{extent}"><PointData Scalars={name}>\n'
-        f'<DataArray type="Float32" Name={name} format="appended" offset="0"/>\n'
-        "</PointData></Piece></ImageData>\n"
-        '<AppendedData encoding="raw">\n_'
-    )
-    with path.open("wb") as file:
-        file.write(header.encode())
-        file.write(np.uint64(4 * nx * ny * nz).tobytes())
-        _write_slabs(file, field, nodes, progress)
-        file.write(b"\n</AppendedData>\n</VTKFile>\n")
-
-
-def _write_slabs(file: BinaryIO, field: Field, nodes: Nodes, progress: Advance | None) -> None:
-    for _, slab in _slabs(field, nodes, progress):
-        file.write(np.ascontiguousarray(slab).data)
-
-
-def _joined(numbers: list[float]) -> str:
-    return " ".join(repr(n) for n in numbers)
+def _variable(file: Any, wanted: str, field: Field) -> Any:
+    """A new variable for the values of one component."""
+    name = wanted.replace("/", "_") or "value"
+    # It must not have the name of a dimension, or it would be taken for its coordinates.
+    while name in file.variables:
+        name += "_value"
+    fill = np.float32("nan") if field.has_gaps else None
+    variable = file.createVariable(name, "f4", ("z", "y", "x"), fill_value=fill)
+    # Filled values would be turned into masked arrays and back.
+    variable.set_auto_maskandscale(False)
+    if field.array.units:
+        variable.units = field.array.units
+    if field.domain.time is not None:
+        variable.coordinates = "time"
+    return variable

@@ -4,12 +4,14 @@ limits it."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from amgsrn_core import read_header
 from amgsrn_core.errors import ModelFileError
+from amgsrn_core.models import AMGSRN, AMGSRNConfig
 
 from .errors import OutputExists
 from .fitting import Fit, FitOptions
@@ -33,9 +35,14 @@ class FitResult:
     fresh: bool
 
 
-def fit_volume(volume: Volume, output: Path, settings: FitSettings, options: FitOptions) -> FitResult:
+def fit_volume(
+    volume: Volume, output: Path, settings: FitSettings, options: FitOptions, start: AMGSRN | AMGSRNConfig | None = None
+) -> FitResult:
     """Fit a network to a volume and write it as an .amgsrn file; continues where an interrupted fit of the same
     stopped.
+
+    Args:
+        start: a network to begin with, which keeps its grids; or the size of a new one; else the settings decide.
 
     Raises:
         OutputNotWritable, OutputExists, CheckpointMismatch, ModelFileError, TargetSizeTooSmall: before anything is
@@ -47,14 +54,16 @@ def fit_volume(volume: Volume, output: Path, settings: FitSettings, options: Fit
     identity = {
         **settings.to_dict(),
         "variable": volume.source.variable,
+        "array": volume.name,
         "time_index": volume.source.time_index,
-        "shape": list(volume.values.shape),
+        "shape": list(volume.shape),
         "fingerprint": volume.fingerprint(),
+        **_beginning(start),
     }
-    done = _finished_before(output, identity, options.overwrite)
+    done = finished_before(output, identity, options.overwrite)
     if done is not None:
         return FitResult(done, fresh=False)
-    fit = Fit(volume, output, settings, options, identity)
+    fit = Fit(volume, output, settings, options, identity, start)
     with Interrupts() as interrupts:
         training = fit.run(interrupts)
     warning = missed_target(training)
@@ -63,7 +72,7 @@ def fit_volume(volume: Volume, output: Path, settings: FitSettings, options: Fit
     return FitResult(training, fresh=True)
 
 
-def _finished_before(output: Path, identity: dict[str, Any], overwrite: bool) -> dict[str, Any] | None:
+def finished_before(output: Path, identity: dict[str, Any], overwrite: bool) -> dict[str, Any] | None:
     """What an existing output says about its training if it is this very fit; None if there is no output, or it may
     be replaced."""
     if overwrite or not output.exists():
@@ -78,6 +87,18 @@ def _finished_before(output: Path, identity: dict[str, Any], overwrite: bool) ->
     if reason:
         raise OutputExists(output, f"a model with {reason}")
     return training
+
+
+def _beginning(start: AMGSRN | AMGSRNConfig | None) -> dict[str, Any]:
+    """What tells a fit from others that begin otherwise."""
+    if start is None:
+        return {}
+    if isinstance(start, AMGSRNConfig):
+        return {"network": start.to_dict()}
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in start.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return {"network": start.config.to_dict(), "start": digest.hexdigest()}
 
 
 def missed_target(training: dict[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ before has learned.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -17,9 +18,9 @@ from typing import Any
 
 import torch
 
-from amgsrn_core import ArrayInfo, save_field
+from amgsrn_core import save_field
 from amgsrn_core.errors import ModelFileError, ModelNotWritable
-from amgsrn_core.models import AMGSRN, AMGSRNConfig, AMGSRNField
+from amgsrn_core.models import AMGSRN, AMGSRNConfig
 
 from .budget import Budget
 from .candidate import Candidate
@@ -27,12 +28,14 @@ from .checkpoint import Checkpoint, Progress, checkpoint_path
 from .clock import Clock
 from .description import describe, longest_description
 from .errors import CheckpointMismatch, FitDiverged, FitInterrupted
+from .fields import Fields
 from .growth import grow, larger_network
 from .interrupts import Interrupts
 from .judge import Judge
 from .optimisers import Optimiser, make_optimiser
 from .outputs import check_writable
-from .placement import CAUTIOUS_WORTH_DB, WORTH_DB, grid_proportions, is_due, move_grids, place_grids
+from .placement import CAUTIOUS_WORTH_DB, WORTH_DB, grid_proportions, is_due, may_move, move_grids, place_grids
+from .plateau import EarlyStop
 from .precision import FREE_DB, Stored
 from .probe import Probe
 from .progress import Display, RunningLoss, say_on_stderr
@@ -43,6 +46,7 @@ from .settings import FitSettings
 from .sizing import file_size, first_network
 from .threads import training_threads
 from .volumes import Volume
+from .volumes.region import Region
 
 # Steps between two looks at the loss; a look makes a GPU wait.
 _LOOK_EVERY = 20
@@ -68,6 +72,8 @@ class FitOptions:
         overwrite: replace an output, or a checkpoint, of another fit.
         quiet: show no progress.
         say: receives messages for the user, one line each.
+        watch: told now and then which part of the training is done, and the running mean of the loss.
+        region: first and last node along x, y and z of the nodes over which errors are measured; all if None.
     """
 
     device: torch.device
@@ -75,28 +81,41 @@ class FitOptions:
     overwrite: bool = False
     quiet: bool = False
     say: Say = say_on_stderr
+    watch: Callable[[float, float | None], object] | None = None
+    region: Region | None = None
 
 
 class Fit:
     """A fit of one volume, from wherever an earlier run of it stopped; see `fit.fit_volume` for arguments and errors."""
 
     def __init__(
-        self, volume: Volume, output: Path, settings: FitSettings, options: FitOptions, identity: dict[str, Any]
+        self,
+        volume: Volume,
+        output: Path,
+        settings: FitSettings,
+        options: FitOptions,
+        identity: dict[str, Any],
+        start: AMGSRN | AMGSRNConfig | None = None,
     ) -> None:
         self._volume, self._output, self._settings, self._options = volume, output, settings, options
         self._identity = identity
-        self._array = ArrayInfo(volume.source.variable, volume.units, volume.value_range)
-        self._constant = volume.value_range[0] == volume.value_range[1]
+        self._fields = Fields.of_volume(volume)
+        self._constant = all(low == high for low, high in volume.ranges)
         self._target = settings.target_psnr
         self._seeker = self._make_seeker()
+        self._early_stop = self._make_early_stop()
         self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
-        self._judge = Judge(volume, settings, self._array, self._probe, options.quiet)
+        self._judge = Judge(volume, settings, self._fields, self._probe, options.quiet, options.region)
         self._longest = longest_description(settings, volume, identity)
-        config = self._first_network()
-        self._checkpoint = Checkpoint(checkpoint_path(output), identity, volume.domain, self._array)
+        self._has_grids = isinstance(start, AMGSRN)
+        if isinstance(start, AMGSRN):
+            network = copy.deepcopy(start)
+        else:
+            network = AMGSRN(start or self._first_network(), settings.seed)
+        self._checkpoint = Checkpoint(checkpoint_path(output), identity, self._fields)
         self._progress = Progress()
         self._clock = Clock(self._progress)
-        self._begin(AMGSRN(config, settings.seed).to(options.device))
+        self._begin(network.to(options.device))
         check_writable(output, _CHECKPOINT_BYTES * self._parameters)
         self._best: Candidate | None = None
         self._saved_step = 0
@@ -106,7 +125,9 @@ class Fit:
         """Fit, write the model, and return what it says about its training."""
         self._resume()
         self._clock = Clock(self._progress)
-        if not self._constant and not self._progress.step:
+        if self._has_grids and not self._progress.step:
+            self._progress = replace(self._progress, placement={"method": "given"})
+        elif not self._constant and not self._progress.step:
             placement = place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)
             self._progress = replace(self._progress, placement=placement.to_dict())
             self._options.say(f"{placement}, {_times(self._network.config.resolution)} nodes each")
@@ -135,18 +156,25 @@ class Fit:
     def _first_network(self) -> AMGSRNConfig:
         """The network to begin with, its grids in the proportions that the volume asks for."""
         settings, nodes = self._settings, self._volume.domain.dimensions
-        config = first_network(settings, nodes, self._file_size)
+        outputs = self._volume.components
+        config = first_network(settings, nodes, self._file_size, outputs=outputs)
         if self._constant or not isinstance(settings.recipe, FastRecipe):
             return config
         all_nodes = config.grids * math.prod(config.resolution)
         proportions = grid_proportions(self._volume, all_nodes, settings.seed)
-        return first_network(settings, nodes, self._file_size, proportions)
+        return first_network(settings, nodes, self._file_size, proportions, outputs)
 
     def _make_seeker(self) -> TargetSeeker | None:
         recipe = self._settings.recipe
         if self._target is None or self._constant or not isinstance(recipe, FastRecipe):
             return None
         return TargetSeeker(self._target, recipe.fall_start)
+
+    def _make_early_stop(self) -> EarlyStop | None:
+        recipe = self._settings.recipe
+        if not self._settings.early_stop or self._constant or not isinstance(recipe, FastRecipe):
+            return None
+        return EarlyStop(recipe)
 
     def _may_grow(self) -> bool:
         return self._seeker is not None and not isinstance(self._larger_network(0.0), str)
@@ -169,6 +197,8 @@ class Fit:
         self._progress, self._saved_step = progress, progress.step
         if self._seeker is not None and progress.seeker:
             self._seeker.restore(progress.seeker)
+        if self._early_stop is not None and progress.early_stop:
+            self._early_stop.restore(progress.early_stop)
         self._begin(network, optimiser)
         self._sampler = sampler
         self._options.say(f"resuming at step {progress.step}{self._of_steps()}")
@@ -191,6 +221,8 @@ class Fit:
                 points, targets = self._sampler.draw(step)
                 if len(points):
                     loss = self._optimiser.step(step, fraction, points.to(device), targets.to(device))
+                    if self._early_stop is not None:
+                        self._early_stop.record(loss, self._sampler.bias, scheduled, self._grids_rest(fraction))
                 step += 1
                 points_done += len(points)
                 scheduled = self._scheduled(step)
@@ -205,6 +237,8 @@ class Fit:
                     running.add(value / self._sampler.bias)
                     speed = (points_done - began_points) / max(now - began, 1e-9)
                     display.update(int(_PARTS * scheduled), f"{running.describe()}, {speed / 1e6:.2f} M points/s")
+                    if self._options.watch is not None:
+                        self._options.watch(scheduled, running.mean)
                     if due:
                         self._save()
                         saved = time.monotonic()
@@ -228,11 +262,17 @@ class Fit:
         move = move_grids(self._optimiser, self._volume, self._settings.seed, fraction, worth)
         self._progress = replace(self._progress, placement={**placement, "moves": [*moves, move.to_dict()]})
 
+    def _grids_rest(self, fraction: float) -> bool:
+        """Whether grids do not move any more."""
+        moves = self._progress.placement.get("moves")
+        return moves is None or not may_move(fraction, moves, self._settings.placement == "auto")
+
     def _scheduled(self, step: int) -> float:
         """The part of the present network's schedule that is done, in [0, 1]."""
         progress = self._progress
         seconds = self._clock.training_seconds() - progress.network_seconds
-        return self._budget.fraction(step - progress.network_step, seconds)
+        scheduled = self._budget.fraction(step - progress.network_step, seconds)
+        return scheduled if self._early_stop is None else self._early_stop.fraction(scheduled)
 
     def _estimate(self, step: int, scheduled: float) -> None:
         """Tell the seeker of a target, now and then, how good the network is about."""
@@ -248,6 +288,7 @@ class Fit:
             points=points,
             training_seconds=self._clock.training_seconds(),
             seeker=self._seeker.state() if self._seeker is not None else {},
+            early_stop=self._early_stop.state() if self._early_stop is not None else {},
         )
 
     def _save(self) -> bool:
@@ -329,14 +370,13 @@ class Fit:
     def _file_size(self, config: AMGSRNConfig) -> int:
         """Bytes of the file of a network of this fit, at most."""
         half = self._settings.precision != "single"
-        return file_size(config, self._volume.domain, self._array, self._longest, half)
+        return file_size(config, self._fields, self._longest, half)
 
     def _finish(self) -> dict[str, Any]:
         model = self._best
         assert model is not None
         training = describe(self._settings, self._volume, self._identity, self._clock.spent(self._progress), model)
-        field = AMGSRNField(model.stored.network, self._volume.domain, self._array)
-        save_field(self._output, field, training, model.stored.half)
+        save_field(self._output, self._fields.of(model.stored.network), training, model.stored.half)
         with contextlib.suppress(OSError):
             self._checkpoint.delete()
         self._tell_about_precision(model.stored)

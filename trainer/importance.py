@@ -11,23 +11,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from amgsrn_core import kernels
 from amgsrn_core.models import AMGSRN
 
+from .error_map import PLACES, ErrorMap
 from .placement import Cells, measure_residual
-from .sampling import Sampler
+from .sampling import VolumeSampler
 from .volumes import Volume
 
-# Steps between two maps of the error, and voxels of each: 2 % of the time of the small network.
-_EVERY, _FIRST = 200, 100
-_VOXELS = 1 << 15
-# How samples follow the error: as a power of the mean squared error.
-_POWER = 0.5
-# Weight of the newest map in the running mean.
-_NEWEST = 0.5
 
-
-class ImportanceSampler(Sampler):
+class ImportanceSampler(VolumeSampler):
     """Random nodes, or points between them, more of them where the error was; as evenly spread as a lattice otherwise.
 
     Args:
@@ -39,47 +31,47 @@ class ImportanceSampler(Sampler):
         super().__init__(volume, batch, seed)
         self._volume, self._batch, self._snap = volume, batch, snap
         self._cells = Cells.of(volume)
-        bounds = [_bounds(count, size) for count, size in zip(self._cells.shape, volume.values.shape, strict=True)]
+        bounds = [_bounds(count, size) for count, size in zip(self._cells.shape, volume.shape, strict=True)]
         cells = np.indices(self._cells.shape).reshape(3, -1)
         first = np.stack([bound[index] for bound, index in zip(bounds, cells, strict=True)])
         size = np.stack([np.diff(bound)[index] for bound, index in zip(bounds, cells, strict=True)])
         self._nodes = size.prod(axis=0).astype(np.float64)
-        self._valid = self._nodes if self._all_valid else _count_valid(volume.values, bounds)
+        self._valid = self._nodes if self._all_valid else _count_valid(volume.values[..., 0], bounds)
         # What makes a cell likely, all else being equal.
         self._extent = self._nodes if snap else np.ones_like(self._nodes)
         # Per cell, its low corner and size along x, y, z, (3, cells): in nodes, or in cells.
         self._corner = (first if snap else cells)[::-1].astype(np.float32)
         self._size = size[::-1].astype(np.float32) if snap else np.ones_like(self._corner)
-        units = np.array(volume.values.shape) - 1 if snap else np.array(self._cells.shape)
+        units = np.array(volume.shape) - 1 if snap else np.array(self._cells.shape)
         self._scale = (2.0 / units[::-1, None]).astype(np.float32)
-        _, ny, nx = volume.values.shape
+        _, ny, nx = volume.shape
         self._strides = np.array([1.0, nx, nx * ny])
-        self.errors = np.zeros(self._nodes.size, dtype=np.float32)
+        self._map = ErrorMap(self._nodes.size)
         self._focus()
 
     def attend(self, step: int, network: AMGSRN) -> None:
-        if step % _EVERY != _FIRST:
+        if not self._map.is_due(step):
             return
-        found = measure_residual(network, self._volume, self._cells, self._seed, step, _VOXELS).ravel()
-        # Cells of which no value was looked at must not be forgotten.
-        found[found == 0.0] = found.mean()
-        weight = _NEWEST if self.errors.any() else 1.0
-        self.errors += np.float32(weight) * (found.astype(np.float32) - self.errors)
+        self._map.learn(measure_residual(network, self._volume, self._cells, self._seed, step, PLACES).ravel())
         self._focus()
+
+    @property
+    def errors(self) -> np.ndarray:
+        """The error that is known of each cell, float32 (cells,)."""
+        return self._map.errors
 
     def state(self) -> dict[str, torch.Tensor]:
         return {"errors": torch.from_numpy(self.errors)}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        self.errors = state["errors"].numpy().copy()
+        self._map.errors = state["errors"].numpy().copy()
         self._focus()
 
     def _focus(self) -> None:
         """Decide how many samples each cell gets."""
         extent = np.where(self._valid > 0, self._extent, 0.0)
-        weights = extent
-        if self.errors.any():
-            weights = extent * self.errors.astype(np.float64) ** _POWER
+        weights = extent * self._map.attraction()
+        if self._map.known:
             self.bias = float(np.average(self.errors, weights=weights) / np.average(self.errors, weights=extent))
         # Where values are missing, more is drawn: what is missing is thrown away.
         valid = (weights * self._valid / self._nodes).sum() / weights.sum()
@@ -97,12 +89,8 @@ class ImportanceSampler(Sampler):
         places += self._corner.take(cell, axis=1)
         points = torch.from_numpy(np.ascontiguousarray((places * self._scale - np.float32(1.0)).T))
         if self._snap:
-            values = self._values.reshape(-1)[torch.from_numpy((self._strides @ places).astype(np.int64))]
-        else:
-            values = kernels.sample_volume(self._values, points)
-        low, scaling = self._scaling
-        # The largest values of float32 differ by more than float32 holds.
-        return points, ((values.double() - low) * scaling).float()
+            return points, self._targets.at_nodes(torch.from_numpy((self._strides @ places).astype(np.int64)))
+        return points, self._targets.at(points)
 
 
 def _bounds(count: int, size: int) -> np.ndarray:
@@ -113,7 +101,7 @@ def _bounds(count: int, size: int) -> np.ndarray:
 
 
 def _count_valid(values: np.ndarray, bounds: list[np.ndarray]) -> np.ndarray:
-    """Valid values per cell, (cells,)."""
+    """Valid values [z, y, x] per cell, (cells,)."""
     count = np.isfinite(values)
     for axis, bound in enumerate(bounds):
         count = np.add.reduceat(count, bound[:-1], axis=axis, dtype=np.float64)

@@ -6,16 +6,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
-from amgsrn_core import ArrayInfo
-from amgsrn_core.models import AMGSRN, AMGSRNField
+from amgsrn_core.models import AMGSRN
 
 from .candidate import Candidate
+from .fields import Fields
 from .metrics import Metrics, measure
 from .precision import Stored, choose_precision
 from .probe import Probe
 from .progress import Display
 from .settings import FitSettings
 from .volumes import Volume
+from .volumes.region import Region
 
 
 class Judge:
@@ -24,16 +25,23 @@ class Judge:
     Args:
         volume: what they learn.
         settings: of the fit.
-        array: the values' name and range.
+        fields: what networks are as fields.
         probe: None for a constant volume.
         quiet: show no progress.
+        region: of the nodes that count, see `measure`.
     """
 
     def __init__(
-        self, volume: Volume, settings: FitSettings, array: ArrayInfo, probe: Probe | None, quiet: bool
+        self,
+        volume: Volume,
+        settings: FitSettings,
+        fields: Fields,
+        probe: Probe | None,
+        quiet: bool,
+        region: Region | None = None,
     ) -> None:
-        self._volume, self._settings, self._array, self._probe = volume, settings, array, probe
-        self._quiet = quiet
+        self._volume, self._settings, self._fields, self._probe = volume, settings, fields, probe
+        self._quiet, self._region = quiet, region
 
     def judge(self, network: AMGSRN, check: Callable[[], object]) -> Candidate:
         """The network as it would be stored now, and the errors of exactly that.
@@ -57,11 +65,11 @@ class Judge:
         return better if better.reaches(target) else model
 
     def _metrics(self, network: AMGSRN, check: Callable[[], object]) -> Metrics:
-        field = AMGSRNField(network, self._volume.domain, self._array)
+        field = self._fields.of(network)
         with Display("measuring", 1000, quiet=self._quiet) as display:
 
             def progress(fraction: float) -> None:
                 display.update(int(1000 * fraction))
                 check()
 
-            return measure(field, self._volume, progress)
+            return measure(field, self._volume, progress, self._region)

@@ -12,13 +12,16 @@ _TINY = 1e-16
 
 
 def squared_errors(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Squared error of every point (n,), in units of the value range squared.
+    """Squared error of every point (n,), the mean over its components, in units of their ranges squared.
 
     The authors take it in raw data units. Adam's steps do not depend on the scale of a loss (but for its eps of 1e-14),
     and the density loss only uses ratios of errors, so that both are equivalent; values of 1e11 squared would not fit
     into float32, however.
+
+    Args:
+        predicted, targets: (n, c).
     """
-    return (predicted - targets).square()
+    return (predicted - targets).square().mean(dim=1)
 
 
 def density_loss(density: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:

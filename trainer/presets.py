@@ -30,9 +30,9 @@ class Preset:
     channels: int
     resolution: int
 
-    def config(self, transform: str) -> AMGSRNConfig:
-        """The network; `transform` is 'matrix' or 'srt'."""
-        return AMGSRNConfig(self.grids, self.channels, (self.resolution,) * 3, transform=transform)
+    def config(self, transform: str, outputs: int = 1) -> AMGSRNConfig:
+        """The network; `transform` is 'matrix' or 'srt', `outputs` the number of values per point."""
+        return AMGSRNConfig(self.grids, self.channels, (self.resolution,) * 3, outputs=outputs, transform=transform)
 
 
 _ALL = (

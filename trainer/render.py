@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from amgsrn_core import Field
+from amgsrn_core import ArrayInfo, Field
 from amgsrn_core.raymarch import (
     DEFAULT_COLOUR_MAP,
+    MAGNITUDE,
     ProgressivePicture,
     Scene,
     TransferFunction,
@@ -24,20 +25,21 @@ _SLICE_SECONDS = 0.5
 
 
 def transfer_function(
-    field: Field, path: Path | None = None, value_range: tuple[float, float] | None = None
+    field: Field, path: Path | None = None, value_range: tuple[float, float] | None = None, component: int = 0
 ) -> TransferFunction:
     """Colours and opacities for a field.
 
     Args:
         path: a colour map exported by ParaView; its default map, stretched to the field's range, if left out.
         value_range: stretch the map to this range.
+        component: that the map is a function of, or `MAGNITUDE`.
 
     Raises:
         InvalidTransferFunction: not a colour map, or no range.
     """
     if path is not None:
         return read_colour_map(path, value_range)
-    return colour_map(dict(DEFAULT_COLOUR_MAP), value_range or field.array.value_range)
+    return colour_map(dict(DEFAULT_COLOUR_MAP), value_range or _range_of(field.array, component))
 
 
 def draw(
@@ -48,6 +50,7 @@ def draw(
     elevation: float,
     samples_per_voxel: float = 1.0,
     progress: Callable[[float], object] | None = None,
+    component: int = 0,
 ) -> np.ndarray:
     """The complete picture, float32 (height, width, 4), premultiplied RGBA, top row first.
 
@@ -59,6 +62,7 @@ def draw(
         azimuth, elevation: see `orbit_camera`.
         samples_per_voxel: samples along a ray per smallest distance of nodes.
         progress: called with the finished fraction.
+        component: of the field that is drawn, or `MAGNITUDE`.
     """
     domain = field.domain
     bounds = domain.bounds
@@ -70,12 +74,20 @@ def draw(
         transfer_function=colours,
         unit_distance=diagonal / cells ** (1.0 / 3.0),
         step=domain.smallest_spacing / samples_per_voxel,
+        component=component,
     )
     picture = ProgressivePicture(field, scene)
     while not picture.advance(_SLICE_SECONDS):
         if progress is not None:
             progress(picture.finished / picture.total)
     return picture.image[::-1]
+
+
+def _range_of(array: ArrayInfo, component: int) -> tuple[float, float]:
+    """Of the values that are looked up; a vector is no longer than one of all components' largest values."""
+    if component != MAGNITUDE:
+        return array.ranges[component]
+    return 0.0, math.hypot(*(max(abs(low), abs(high)) for low, high in array.ranges))
 
 
 def over_background(picture: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:

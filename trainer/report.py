@@ -18,6 +18,7 @@ _LABELS = {
     "ssim": ("SSIM", "{:.4f}"),
     "rmse": ("RMSE", "{:.6g}"),
     "max_abs_error": ("largest error", "{:.6g}"),
+    "wrong_gaps": ("wrong gaps", "{:,} nodes"),
     "bytes": ("file size", "{:,} bytes"),
     "compression_ratio": ("compression", "{:.1f} : 1"),
     "parameters": ("parameters", "{:,}"),
@@ -46,6 +47,10 @@ def emit(title: str, result: Mapping[str, Any], as_json: bool) -> None:
         if key in result:
             value = result[key]
             lines.append(f"  {label:<20}{'perfect' if value is None and key == 'psnr_db' else _shown(value, form)}")
+    for part in result.get("components", ()):
+        psnr = "perfect" if part["psnr_db"] is None else f"{part['psnr_db']:.2f} dB"
+        error = f"RMSE {part['rmse']:.6g}, largest error {part['max_abs_error']:.6g}"
+        lines.append(f"  {part['name']:<20}{psnr}, {error}")
     print("\n".join(lines), file=sys.stdout, flush=True)
 
 
@@ -64,7 +69,8 @@ def describe_model(path: Path, header: ModelHeader, training: Mapping[str, Any])
         "ssim",
         "rmse",
         "max_abs_error",
-        "parameters",
+        "components",
+        "wrong_gaps",
         "precision",
         "half_costs_db",
         "steps",
@@ -75,7 +81,13 @@ def describe_model(path: Path, header: ModelHeader, training: Mapping[str, Any])
         "points_per_second",
     )
     known = {key: training[key] for key in keys if key in training}
-    return {"model": str(path), **known, "bytes": size, "compression_ratio": round(raw / size, 3)}
+    return {
+        "model": str(path),
+        **known,
+        "parameters": header.tree.parameters,
+        "bytes": size,
+        "compression_ratio": round(raw / size, 3),
+    }
 
 
 def _shown(value: Any, form: str) -> str:

@@ -3,20 +3,21 @@
 
 What a step draws depends on nothing but (seed, step), and on what `state` holds, so that an interrupted fit goes on
 exactly as if it had not been.
-Points are (x, y, z) in [-1, 1]^3, targets are in units of the value range: 0 is the volume's lowest value, 1 its
-highest. Missing values are never drawn; where a part is missing, correspondingly more points are tried.
+Points are (x, y, z) in [-1, 1]^3, targets are in units of each component's range: 0 is its lowest value, 1 its highest.
+Missing values are never drawn; where a part is missing, correspondingly more points are tried.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
 
-from amgsrn_core import kernels
 from amgsrn_core.models import AMGSRN
 
+from .targets import Targets
 from .volumes import Volume
 
 # Of a volume that is nearly all missing, batches are smaller rather than the search for valid points longer.
@@ -24,36 +25,18 @@ _MOST_TRIES_PER_POINT = 16.0
 
 
 class Sampler(ABC):
-    """Draws batches from a volume.
+    """Draws batches.
 
     Attributes:
         bias: the mean squared error of samples over that of the whole volume, about.
-
-    Args:
-        volume: the volume; its values are not copied.
-        batch: points per step, about: stratified samplers round it to a lattice, and missing values make it vary.
-        seed: of the random numbers.
     """
 
     bias = 1.0
 
-    def __init__(self, volume: Volume, batch: int, seed: int) -> None:
-        self._values = torch.from_numpy(volume.values)
-        low, high = (float(limit) for limit in volume.value_range)
-        self._scaling = (float(np.float32(low)), 1.0 / (high - low) if high > low else 0.0)
-        self._seed = seed
-        self._all_valid = volume.missing == 0
-        tries = min(_MOST_TRIES_PER_POINT, volume.values.size / volume.valid)
-        self.tries = max(1, round(batch * tries))
-
+    @abstractmethod
     def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The batch of a step: points float32 (n, 3) and targets float32 (n,), on the CPU; n may be 0 where much is
-        missing."""
-        points, targets = self._draw(step)
-        if not self._all_valid:
-            valid = targets.isfinite()
-            points, targets = points[valid], targets[valid]
-        return points, targets
+        """The batch of a step: points float32 (n, 3) and targets float32 (n, c), on the CPU; n may be 0 where much
+        is missing."""
 
     def attend(self, step: int, network: AMGSRN) -> None:
         """Before a step: look at what the network has learned, if what is drawn depends on it."""
@@ -67,19 +50,43 @@ class Sampler(ABC):
         """Continue from a `state`."""
         del state  # there is none
 
+
+class VolumeSampler(Sampler):
+    """Draws from the values on the nodes of a volume.
+
+    Args:
+        volume: the volume; its values are not copied.
+        batch: points per step, about: stratified samplers round it to a lattice, and missing values make it vary.
+        seed: of the random numbers.
+    """
+
+    def __init__(self, volume: Volume, batch: int, seed: int) -> None:
+        self._targets = Targets(volume)
+        self._seed = seed
+        self._all_valid = volume.missing == 0
+        tries = min(_MOST_TRIES_PER_POINT, math.prod(volume.shape) / volume.valid)
+        self.tries = max(1, round(batch * tries))
+
+    def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        points, targets = self._draw(step)
+        if not self._all_valid:
+            valid = targets[:, 0].isfinite()
+            points, targets = points[valid], targets[valid]
+        return points, targets
+
     @abstractmethod
     def _draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points float32 (n, 3) and targets float32 (n,), NaN where missing."""
+        """Points float32 (n, 3) and targets float32 (n, c), NaN where missing."""
 
 
-class UniformSampler(Sampler):
+class UniformSampler(VolumeSampler):
     """Independent points, equally likely everywhere, values interpolated (the paper's)."""
 
     def _draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return kernels.uniform_samples(self._values, self.tries, self._scaling, self._seed, step)
+        return self._targets.uniform(self.tries, self._seed, step)
 
 
-class StratifiedSampler(Sampler):
+class StratifiedSampler(VolumeSampler):
     """One random point in each cell of a lattice over the volume, values interpolated: less noise per batch than
     independent points."""
 
@@ -87,10 +94,10 @@ class StratifiedSampler(Sampler):
 
     def __init__(self, volume: Volume, batch: int, seed: int) -> None:
         super().__init__(volume, batch, seed)
-        self.lattice = lattice_shape(volume.values.shape, self.tries)
+        self.lattice = lattice_shape(volume.shape, self.tries)
 
     def _draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return kernels.lattice_samples(self._values, self.lattice, self._scaling, self._seed, step, self._snap)
+        return self._targets.lattice(self.lattice, self._seed, step, self._snap)
 
 
 class VoxelSampler(StratifiedSampler):

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from amgsrn_core import ArrayInfo, Domain
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
-from amgsrn_core.storage import ModelHeader, encode_model, stored_tensors
+from amgsrn_core.storage import ModelHeader, encode_model
 
 from .errors import TargetSizeTooSmall
+from .fields import Fields
 from .placement import CUBES, Proportions
 from .presets import GRIDS, PRESETS
 from .recipes import PaperPlusRecipe
@@ -26,24 +26,29 @@ _MORE_DIGITS = 192
 SizeOf = Callable[[AMGSRNConfig], int]
 
 
-def file_size(config: AMGSRNConfig, domain: Domain, array: ArrayInfo, training: dict[str, Any], half: bool) -> int:
+def file_size(config: AMGSRNConfig, fields: Fields, training: dict[str, Any], half: bool) -> int:
     """Bytes of a model file, at most; less than 200 bytes too many.
 
     Args:
         config: the network.
-        domain, array: of the model.
+        fields: what the network is as a field.
         training: as it will be stored, or with as many characters.
         half: whether the features are float16.
     """
     small = AMGSRN(replace(config, resolution=(2, 2, 2)))
-    header = ModelHeader(config.to_dict(), domain, array, training)
-    content = len(encode_model(header, stored_tensors(small, half)))
+    node, tensors = fields.stored(small, half)
+    header = ModelHeader({**node, **config.to_dict()}, fields.domain, fields.array, training)
+    content = len(encode_model(header, tensors))
     nodes = math.prod(config.resolution) - 8
     return content + nodes * config.grids * config.channels * (2 if half else 4) + _MORE_DIGITS
 
 
 def first_network(
-    settings: FitSettings, nodes: tuple[int, int, int], size_of: SizeOf, proportions: Proportions = CUBES
+    settings: FitSettings,
+    nodes: tuple[int, int, int],
+    size_of: SizeOf,
+    proportions: Proportions = CUBES,
+    outputs: int = 1,
 ) -> AMGSRNConfig:
     """The network that a fit begins with: the preset's, or the largest that fits into the target size, or, if it may
     grow, the small one if that fits. Grids of AMGSRN++ have the proportions of the volume.
@@ -53,13 +58,14 @@ def first_network(
         nodes: of the volume along (x, y, z).
         size_of: bytes of a network's file.
         proportions: of the grids of other recipes, see `placement.grid_proportions`.
+        outputs: values per point.
 
     Raises:
         TargetSizeTooSmall: even the smallest network does not fit.
     """
     matched = isinstance(settings.recipe, PaperPlusRecipe)
     preset = PRESETS[settings.preset or "small"]
-    config = preset.config(settings.transform)
+    config = preset.config(settings.transform, outputs)
     if matched:
         config = replace(config, resolution=matching_resolution(preset.resolution, nodes))
     elif proportions != CUBES:
@@ -67,10 +73,12 @@ def first_network(
     limit = settings.target_size
     if limit is None or (settings.target_psnr is not None and size_of(config) <= limit):
         return config
-    return largest_network(limit, settings.transform, nodes if matched else proportions, size_of)
+    return largest_network(limit, settings.transform, nodes if matched else proportions, size_of, outputs)
 
 
-def largest_network(limit: int, transform: str, proportions: Proportions, size_of: SizeOf) -> AMGSRNConfig:
+def largest_network(
+    limit: int, transform: str, proportions: Proportions, size_of: SizeOf, outputs: int = 1
+) -> AMGSRNConfig:
     """The network of the presets' family with the largest file within a limit: 16 grids of 1, 2 or 4 channels.
 
     Args:
@@ -78,12 +86,13 @@ def largest_network(limit: int, transform: str, proportions: Proportions, size_o
         transform: 'matrix' or 'srt'.
         proportions: what a grid's resolution along (x, y, z) is to be proportional to.
         size_of: bytes of a network's file.
+        outputs: values per point.
 
     Raises:
         TargetSizeTooSmall: even the smallest network does not fit.
     """
     for channels, most in _CHANNELS:
-        least = AMGSRNConfig(GRIDS, channels, (2, 2, 2), transform=transform)
+        least = AMGSRNConfig(GRIDS, channels, (2, 2, 2), outputs=outputs, transform=transform)
         fixed = size_of(least)
         per_node = size_of(replace(least, resolution=(2, 2, 3))) - fixed
         # Between (2, 2, 2) and (2, 2, 3) are 4 nodes.

@@ -16,7 +16,7 @@ from ..threads import thread_count
 from . import cpu_value_gradient, instruction_set
 
 _LIBRARY = Path(__file__).with_name("amgsrn_kernels.so")
-_INTERFACE_VERSION = 8
+_INTERFACE_VERSION = 9
 MAX_LAYERS = 8
 
 Pointer = ctypes.c_void_p
@@ -103,7 +103,7 @@ def can_run(*tensors: torch.Tensor) -> bool:
     return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
 
 
-class _Layout:
+class Layout:
     """A network's parameters laid out as the kernels want them, and the structure that points to them."""
 
     def __init__(
@@ -162,7 +162,7 @@ class Evaluator:
         biases: Sequence[torch.Tensor] | None = None,
     ) -> None:
         self._library = library
-        self._layout = _Layout(transforms, grids, weights, biases or ())
+        self._layout = Layout(transforms, grids, weights, biases or ())
 
     def __call__(self, points: torch.Tensor, fast: bool = False) -> torch.Tensor:
         """(n, 3) float32 on the CPU -> (n, outputs) in units of the value range."""
@@ -202,7 +202,7 @@ def mean_squared_error(
 class _GradientBuffers:
     """Zeros where the kernels add the gradients of a network's parameters."""
 
-    def __init__(self, layout: _Layout, wants_transforms: bool) -> None:
+    def __init__(self, layout: Layout, wants_transforms: bool) -> None:
         self._features = torch.zeros_like(layout.features)
         self._mlp = [torch.zeros_like(t) for t in (*layout.weights, *layout.biases)]
         self._rows = torch.zeros_like(layout.transforms) if wants_transforms else None
@@ -233,13 +233,13 @@ class _Forward(torch.autograd.Function):
         grids: torch.Tensor,
         *mlp: torch.Tensor,
     ) -> torch.Tensor:
-        ctx.library, ctx.layout = library, _Layout(transforms, grids, mlp[:layers], mlp[layers:])
+        ctx.library, ctx.layout = library, Layout(transforms, grids, mlp[:layers], mlp[layers:])
         ctx.save_for_backward(points)
         return ctx.layout.infer(library, points)
 
     @staticmethod
     def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        layout: _Layout = ctx.layout
+        layout: Layout = ctx.layout
         points, slope = ctx.saved_tensors[0].contiguous(), slopes[0].contiguous()
         buffers = _GradientBuffers(layout, ctx.needs_input_grad[3])
         failed = ctx.library.amgsrn_backward(
@@ -269,7 +269,7 @@ class _MeanSquaredError(torch.autograd.Function):
         grids: torch.Tensor,
         *mlp: torch.Tensor,
     ) -> torch.Tensor:
-        layout = _Layout(transforms, grids, mlp[:layers], mlp[layers:])
+        layout = Layout(transforms, grids, mlp[:layers], mlp[layers:])
         buffers = _GradientBuffers(layout, ctx.needs_input_grad[4])
         points, targets = points.contiguous(), targets.contiguous()
         loss = ctypes.c_double()

@@ -17,8 +17,10 @@ from typing import Protocol
 import torch
 
 from ..errors import KernelsUnavailable
-from . import cpu, cpu_density, reference
+from ..partition import Partition
+from . import cpu, cpu_density, cpu_ensemble, reference, reference_ensemble
 from .cpu_fit import CpuFit
+from .ensemble import EnsembleEvaluator, Members
 from .fitting import AdamSettings, FitState, Learned, TorchFit
 from .gpu import availability as gpu
 
@@ -66,6 +68,30 @@ def evaluator(
     if operators is not None:
         return operators.Evaluator(placement, features, layers, shifts)
     return _ReferenceEvaluator(placement, features, layers, shifts)
+
+
+def ensemble_evaluator(partition: Partition, members: Members) -> EnsembleEvaluator:
+    """What evaluates a network per brick of a partition, one call for points of all bricks.
+
+    Args:
+        partition: the bricks.
+        members: one per brick, at least one of them not None, all on one device and with the same number of outputs.
+
+    Raises:
+        KernelsUnavailable: see `evaluator`.
+    """
+    present = [member for member in members if member is not None]
+    outputs, device = present[0].outputs, present[0].device
+    if chosen_backend(device.type)[0] == "cpu" and all(cpu.can_run(*member.tensors()) for member in present):
+        library, _ = cpu.load()
+        assert library is not None
+        return cpu_ensemble.Evaluator(library, partition, members, outputs)
+    if chosen_backend(device.type)[0] == "triton":
+        from .gpu import ensemble_evaluator as gpu_ensemble
+
+        if gpu_ensemble.can_run(present):
+            return gpu_ensemble.Evaluator(partition, members, outputs)
+    return reference_ensemble.Evaluator(partition, members, outputs, _REFERENCE_BATCH)
 
 
 def forward(

@@ -8,6 +8,7 @@ low end, 1 its high end.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,7 @@ from torch import nn
 
 from .. import kernels
 from ..domain import Domain
-from ..field import ArrayInfo, Field
+from ..field import ArrayInfo, Field, Ranges
 from .transforms import TRANSFORM_FORMS
 
 _FEATURE_INIT = 1e-4
@@ -77,6 +78,22 @@ class AMGSRNConfig:
             bias=bool(data["bias"]),
         )
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every learned tensor, without making a network."""
+        x, y, z = self.resolution
+        placement = {f"placement.{name}": shape for name, shape in TRANSFORM_FORMS[self.transform].shapes(self.grids)}
+        widths = [self.grids * self.channels, *self.hidden, self.outputs]
+        layers: dict[str, tuple[int, ...]] = {}
+        for i, (inputs, outputs) in enumerate(pairwise(widths)):
+            layers[f"layers.{i}.weight"] = (outputs, inputs)
+            if self.bias:
+                layers[f"layers.{i}.bias"] = (outputs,)
+        return {**placement, "grids": (self.grids, self.channels, z, y, x), **layers}
+
+    def parameter_count(self) -> int:
+        """Number of values that such a network learns."""
+        return sum(math.prod(shape) for shape in self.shapes().values())
+
 
 class AMGSRN(nn.Module):
     """The network: normalized points (n, 3) -> (n, outputs) in units of the value range. Differentiable.
@@ -131,12 +148,21 @@ class AMGSRN(nn.Module):
 
 
 class AMGSRNField(Field):
-    """A network as a field, scaled to the value range. It keeps the parameters that the network has now."""
+    """A network as a field, scaled to data units. It keeps the parameters that the network has now.
 
-    def __init__(self, network: AMGSRN, domain: Domain, array: ArrayInfo) -> None:
+    Attributes:
+        network: the network.
+        scaling: (value at output 0, value at output 1) of each component.
+    """
+
+    def __init__(self, network: AMGSRN, domain: Domain, array: ArrayInfo, scaling: Ranges | None = None) -> None:
+        """Give `scaling` where it is not the ranges of the array."""
         self.network = network
         self.domain = domain
         self.array = array
+        self.scaling = scaling or array.ranges
+        low, high = torch.tensor(self.scaling, dtype=torch.float64, device=network.grids.device).unbind(1)
+        self._low, self._span = low.float(), (high - low).float()
         self._evaluate = kernels.evaluator(network.transforms(), network.grids, *network.mlp_parameters())
 
     @property
@@ -156,11 +182,9 @@ class AMGSRNField(Field):
         return self._in_data_units(self._evaluate(points, fast=True))
 
     def _in_data_units(self, values: torch.Tensor) -> torch.Tensor:
-        low, high = self.array.value_range
-        return values.mul_(high - low).add_(low)
+        return values.mul_(self._span).add_(self._low)
 
     @torch.inference_mode()
     def sample_with_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        low, high = self.array.value_range
         values, gradients = self._evaluate.value_and_gradient(points)
-        return values.mul_(high - low).add_(low), gradients.mul_(high - low)
+        return self._in_data_units(values), gradients.mul_(self._span.unsqueeze(1))

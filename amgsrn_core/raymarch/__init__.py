@@ -5,11 +5,12 @@ from .camera import Camera, orbit_camera
 from .colour_map import DEFAULT_COLOUR_MAP, colour_map, read_colour_map
 from .march import march
 from .progressive import ProgressivePicture, Speed, render_complete
-from .scene import Rays, Scene
+from .scene import MAGNITUDE, Rays, Scene
 from .transfer_function import TransferFunction
 
 __all__ = [
     "DEFAULT_COLOUR_MAP",
+    "MAGNITUDE",
     "Camera",
     "ProgressivePicture",
     "Rays",

@@ -8,7 +8,7 @@ from collections.abc import Generator
 import torch
 
 from ..field import Field
-from .scene import Rays
+from .scene import MAGNITUDE, Rays
 from .transfer_function import TransferFunction
 
 # What is behind a ray with less light left than this cannot change an 8-bit pixel.
@@ -16,13 +16,19 @@ _OPAQUE = 1.0 / 1024.0
 
 
 def march(
-    field: Field, rays: Rays, transfer_function: TransferFunction, step: float, unit_distance: float, batch: int
+    field: Field,
+    rays: Rays,
+    transfer_function: TransferFunction,
+    step: float,
+    unit_distance: float,
+    batch: int,
+    component: int = 0,
 ) -> Generator[int, None, torch.Tensor]:
     """March rays through a field.
 
     A ray is cut into segments of one step, the last one as long as what is left, so that opaque surfaces and faces of
     the box are met exactly. A segment has the colour at its middle and the opacity 1 - (1 - a)^(length / unit
-    distance). A ray ends when it is opaque.
+    distance), which is 0 where the field has no value. A ray ends when it is opaque.
 
     Args:
         field: any field.
@@ -31,6 +37,7 @@ def march(
         step: length of a segment, in data coordinates.
         unit_distance: distance over which the opacity function holds, in data coordinates.
         batch: samples per call of the field, about.
+        component: of the field, which the transfer function looks up, or `MAGNITUDE`.
 
     Yields:
         the number of samples taken, after each call of the field: a caller may pause there.
@@ -54,9 +61,12 @@ def march(
         middle = begin.flatten()[inside].addcmul_(length, length.new_tensor(0.5))
         owner = active[torch.div(inside, segments, rounding_mode="floor")]
         points = torch.addcmul(rays.origin[owner], rays.direction[owner], middle.unsqueeze(1))
-        values = field.sample_for_display(field.domain.box_to_normalized(points))[:, 0]
-        samples = transfer_function.lookup(values)
+        values = looked_at(field.sample_for_display(field.domain.box_to_normalized(points)), component)
+        missing = values.isnan() if field.has_gaps else None
+        samples = transfer_function.lookup(values if missing is None else values.masked_fill(missing, 0.0))
         samples[:, 3] = 1.0 - (1.0 - samples[:, 3]).clamp_(0.0, 1.0) ** (length / unit_distance)
+        if missing is not None:
+            samples[:, 3].masked_fill_(missing, 0.0)
 
         dense = samples.new_zeros(len(active) * segments, 4)  # transparent where the ray has ended
         dense[inside] = samples
@@ -73,3 +83,10 @@ def march(
         yield len(values)
     picture[:, 3] = 1.0 - light
     return picture
+
+
+def looked_at(values: torch.Tensor, component: int) -> torch.Tensor:
+    """What a transfer function looks up of values (n, components): one component, or their magnitude; (n,)."""
+    if values.shape[1] == 1:
+        return values[:, 0]
+    return values.norm(dim=1) if component == MAGNITUDE else values[:, component]

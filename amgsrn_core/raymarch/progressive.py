@@ -122,7 +122,13 @@ class ProgressivePicture:
             columns, rows = level.columns[first : first + tile], level.rows[first : first + tile]
             rays = self.scene.rays(columns + left, rows + bottom, self.field.domain, self.field.device)
             colours = yield from march(
-                self.field, rays, self._transfer_function, self.scene.step, self.scene.unit_distance, batch
+                self.field,
+                rays,
+                self._transfer_function,
+                self.scene.step,
+                self.scene.unit_distance,
+                batch,
+                self.scene.component,
             )
             window[rows, columns] = colours.cpu().numpy()
             self.finished += len(rows)

@@ -12,6 +12,9 @@ from ..domain import Domain
 from .camera import Camera
 from .transfer_function import TransferFunction
 
+# In place of a component: the length of the vector that the components make.
+MAGNITUDE = -1
+
 
 @dataclass(frozen=True)
 class Rays:
@@ -42,6 +45,8 @@ class Scene:
         depth: window depth of opaque geometry in [0, 1], float32 (height, width), bottom row first; None for none.
         clipping_planes: float64 (k, 6), origin and normal in data coordinates; what lies on the side of the normal is
             drawn.
+        component: of the field, which the transfer function looks up, or `MAGNITUDE`; a field of one component is
+            looked up as it is.
     """
 
     camera: Camera
@@ -51,6 +56,7 @@ class Scene:
     step: float
     depth: np.ndarray | None = None
     clipping_planes: np.ndarray | None = None
+    component: int = 0
 
     def rays(self, columns: np.ndarray, rows: np.ndarray, domain: Domain, device: torch.device) -> Rays:
         """The rays of pixels (n,), cut to the box, the clipping planes and what opaque geometry leaves visible."""

@@ -1,32 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The .amgsrn format: one safetensors file whose metadata key `amgsrn` is JSON. Nothing in it is ever executed.
 
-The JSON has `format_version`, `architecture` (`type` names the model), `domain`, `array` and `training`. Tensors are
-read when asked for.
+The JSON has `format_version`, `architecture` (a tree, see `tree`), `domain`, `array` and `training`. Tensors are
+read when asked for. Format version 1 is one network with one component and no gaps; other fields have version 2.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 
 from ..domain import Domain
-from ..errors import InvalidDomain, ModelFileDamaged, ModelFileMissing, ModelFileTooNew, NotAModelFile
+from ..errors import InvalidDomain, ModelFileDamaged, ModelFileTooNew, NotAModelFile
 from ..field import ArrayInfo
 from .atomic import write_atomically
+from .container import TensorFile
+from .tree import Node, SeriesNode, needs_version_2, parse_tree
 
-FORMAT_VERSION = 1
+# The newest that can be read.
+FORMAT_VERSION = 2
 SUFFIX = ".amgsrn"
-_METADATA_KEY = "amgsrn"
-_LENGTH_BYTES = 8
+METADATA_KEY = "amgsrn"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ModelHeader:
     """What a model file says about itself, without its tensors.
 
     Attributes:
-        architecture: the model's size; `type` names the model.
+        architecture: the tree of what the model is made of, see `tree`.
         domain: where the field lives.
         array: what its values are.
         training: how it was made and the errors measured then; JSON-ready, free form.
@@ -45,10 +46,19 @@ class ModelHeader:
     array: ArrayInfo
     training: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def tree(self) -> Node:
+        """What the model is made of.
+
+        Raises:
+            ValueError: `architecture` describes nothing.
+        """
+        return parse_tree(self.architecture, self.domain, self.array)
+
     def to_json(self) -> str:
         """The text stored in the file."""
         content = {
-            "format_version": FORMAT_VERSION,
+            "format_version": 2 if needs_version_2(self.architecture, self.array) else 1,
             "architecture": self.architecture,
             "domain": self.domain.to_dict(),
             "array": self.array.to_dict(),
@@ -60,7 +70,7 @@ class ModelHeader:
 def encode_model(header: ModelHeader, tensors: Mapping[str, torch.Tensor]) -> bytes:
     """The content of a model file."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return safetensors.torch.save(contiguous, metadata={_METADATA_KEY: header.to_json()})
+    return safetensors.torch.save(contiguous, metadata={METADATA_KEY: header.to_json()})
 
 
 def write_model(path: str | Path, header: ModelHeader, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -78,8 +88,35 @@ def read_header(path: str | Path) -> ModelHeader:
     Raises:
         ModelFileMissing, NotAModelFile, ModelFileDamaged, ModelFileTooNew: each with a line saying what to do.
     """
-    with _open(path) as file:
-        return _parse(path, (file.metadata() or {}).get(_METADATA_KEY))
+    with TensorFile(path) as file:
+        return header_of(file)
+
+
+def header_of(file: TensorFile) -> ModelHeader:
+    """What an open model says about itself; see `read_header` for errors."""
+    text = file.metadata.get(METADATA_KEY)
+    if text is None:
+        raise NotAModelFile(file.path, "a safetensors file of something else")
+    try:
+        content = json.loads(text)
+        version = int(content["format_version"])
+        if version > FORMAT_VERSION:
+            raise ModelFileTooNew(file.path, version, FORMAT_VERSION)
+        header = ModelHeader(
+            dict(content["architecture"]),
+            Domain.from_dict(content["domain"]),
+            ArrayInfo.from_dict(content["array"]),
+            dict(content.get("training", {})),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, InvalidDomain) as error:
+        raise ModelFileDamaged(file.path, f"unreadable description: {error!r}"[:300]) from error
+    try:
+        tree = header.tree
+    except ValueError as error:
+        raise ModelFileDamaged(file.path, str(error)) from error
+    if not isinstance(tree, SeriesNode):
+        return header
+    return replace(header, domain=replace(header.domain, times=tree.times))
 
 
 def read_tensors(
@@ -90,77 +127,40 @@ def read_tensors(
     Raises:
         ModelFileDamaged: one is missing, has another shape or type than expected, or holds values that are not finite.
     """
+    with TensorFile(path) as file:
+        return tensors_of(file, expected, device)
+
+
+def tensors_of(
+    file: TensorFile, expected: Mapping[str, tuple[int, ...]], device: torch.device, owner: str = ""
+) -> dict[str, torch.Tensor]:
+    """The same from an open file; `owner` tells in messages whose tensors they are."""
+    check_shapes(file, expected, owner)
     tensors = {}
-    with _open(path) as file:
-        names = set(file.keys())
-        for name, shape in expected.items():
-            if name not in names:
-                raise ModelFileDamaged(path, f"tensor '{name}' is missing")
-            found = tuple(file.get_slice(name).get_shape())
-            if found != shape:
-                raise ModelFileDamaged(path, f"tensor '{name}' has shape {found}, expected {shape}")
-            tensor = file.get_tensor(name)
-            if not tensor.dtype.is_floating_point:
-                raise ModelFileDamaged(path, f"tensor '{name}' has type {tensor.dtype}, expected a float type")
-            tensor = tensor.to(torch.float32)
-            if not bool(torch.isfinite(tensor).all()):
-                raise ModelFileDamaged(path, f"tensor '{name}' holds values that are not finite")
-            tensors[name] = tensor.to(device)
+    for name in expected:
+        tensor = file.read(name)
+        if not tensor.dtype.is_floating_point:
+            raise ModelFileDamaged(file.path, f"{_of(name, owner)} has type {tensor.dtype}, expected a float type")
+        tensor = tensor.to(torch.float32)
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelFileDamaged(file.path, f"{_of(name, owner)} holds values that are not finite")
+        tensors[name] = tensor.to(device)
     return tensors
 
 
-def _open(path: str | Path) -> Any:
-    file = Path(path)
-    if not file.exists():
-        raise ModelFileMissing(path)
-    if not file.is_file():
-        raise ModelFileMissing(path, "not a file")
-    try:
-        _check_container(file)
-        return safetensors.safe_open(file, framework="pt", device="cpu")
-    except OSError as error:
-        raise ModelFileMissing(path, error.strerror or str(error)) from error
-    except safetensors.SafetensorError as error:
-        raise ModelFileDamaged(path, str(error)) from error
+def check_shapes(file: TensorFile, expected: Mapping[str, tuple[int, ...]], owner: str = "") -> None:
+    """Make sure that tensors are in a file, in their shapes, without reading them.
+
+    Raises:
+        ModelFileDamaged: one is not.
+    """
+    for name, shape in expected.items():
+        if name not in file.entries:
+            raise ModelFileDamaged(file.path, f"{_of(name, owner)} is missing")
+        found = file.entries[name].shape
+        if found != shape:
+            raise ModelFileDamaged(file.path, f"{_of(name, owner)} has shape {found}, expected {shape}")
 
 
-def _check_container(file: Path) -> None:
-    """Tell a damaged model from some other file before safetensors is asked, whose messages do not."""
-    size = os.path.getsize(file)
-    with file.open("rb") as stream:
-        start = stream.read(_LENGTH_BYTES + 1)
-        if not start:
-            raise ModelFileDamaged(file, "the file is empty")
-        length = int.from_bytes(start[:_LENGTH_BYTES], "little")
-        if len(start) <= _LENGTH_BYTES or start[_LENGTH_BYTES:] != b"{" or length > 10**8:
-            raise NotAModelFile(file, "no safetensors header")
-        if _LENGTH_BYTES + length > size:
-            raise ModelFileDamaged(file, f"truncated: {size} bytes, its header alone needs {_LENGTH_BYTES + length}")
-        try:
-            header = json.loads(start[_LENGTH_BYTES:] + stream.read(length - 1))
-        except ValueError as error:
-            raise NotAModelFile(file, "no safetensors header") from error
-    ends = [
-        entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__" and "data_offsets" in entry
-    ]
-    expected = _LENGTH_BYTES + length + max(ends, default=0)
-    if size < expected:
-        raise ModelFileDamaged(file, f"truncated: {size} of {expected} bytes")
-
-
-def _parse(path: str | Path, text: str | None) -> ModelHeader:
-    if text is None:
-        raise NotAModelFile(path, "a safetensors file of something else")
-    try:
-        content = json.loads(text)
-        version = int(content["format_version"])
-        if version > FORMAT_VERSION:
-            raise ModelFileTooNew(path, version, FORMAT_VERSION)
-        return ModelHeader(
-            dict(content["architecture"]),
-            Domain.from_dict(content["domain"]),
-            ArrayInfo.from_dict(content["array"]),
-            dict(content.get("training", {})),
-        )
-    except (ValueError, KeyError, TypeError, InvalidDomain) as error:
-        raise ModelFileDamaged(path, f"unreadable description: {error!r}") from error
+def _of(tensor: str, owner: str) -> str:
+    return f"{owner}: tensor '{tensor}'" if owner else f"tensor '{tensor}'"

@@ -54,6 +54,7 @@ vtkSmartPyObject ToDict(NeuralRenderRequest& request)
   Put(dict, "clipping_planes", ToTuple(request.ClippingPlanes.data(), request.ClippingPlanes.size()));
   Put(dict, "table", ToBuffer(request.Table, PyBUF_READ));
   Put(dict, "range", ToTuple(request.Range.data(), request.Range.size()));
+  Put(dict, "component", PyLong_FromLong(request.Component));
   Put(dict, "unit_distance", PyFloat_FromDouble(request.UnitDistance));
   Put(dict, "samples_per_voxel", PyFloat_FromDouble(request.SamplesPerVoxel));
   Put(dict, "interactive", PyBool_FromLong(request.Interactive));

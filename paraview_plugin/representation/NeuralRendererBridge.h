@@ -20,6 +20,7 @@ struct NeuralRenderRequest
   std::vector<double> ClippingPlanes;
   std::vector<float> Table;
   std::array<double, 2> Range{};
+  int Component = -1; // -1: the magnitude
   double UnitDistance = 1.;
   double SamplesPerVoxel = 1.;
   bool Interactive = false;

@@ -41,7 +41,8 @@ long long NextKey()
   return next++;
 }
 
-/** Colour and opacity, sampled uniformly over the range that both functions span. */
+/** Colour and opacity, sampled uniformly over the range that both functions span, and the component they map.
+ */
 void SampleTransferFunctions(vtkVolumeProperty* property, NeuralRenderRequest& request)
 {
   vtkColorTransferFunction* color = property->GetRGBTransferFunction(0);
@@ -66,6 +67,8 @@ void SampleTransferFunctions(vtkVolumeProperty* property, NeuralRenderRequest& r
     request.Table[4 * i + 3] = static_cast<float>(opacities[i]);
   }
   request.Range = { low, high };
+  const bool byComponent = color->GetVectorMode() == vtkScalarsToColors::COMPONENT;
+  request.Component = byComponent ? color->GetVectorComponent() : -1;
   request.UnitDistance = property->GetScalarOpacityUnitDistance(0);
 }
 

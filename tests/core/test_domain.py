@@ -25,11 +25,12 @@ def axes(draw: st.DrawFn) -> Axis:
 
 
 domains = st.builds(
-    lambda a, b, c, time: Domain((a, b, c), ("m", "km", "hPa"), time, "s"),
+    lambda a, b, c, time, times: Domain((a, b, c), ("m", "km", "hPa"), time, "s", times),
     axes(),
     axes(),
     axes(),
     st.none() | st.floats(-1e9, 1e9),
+    st.lists(st.floats(-1e9, 1e9), max_size=3).map(tuple),
 )
 
 
@@ -91,3 +92,18 @@ def test_impossible_axes_are_refused(nodes: list[float]) -> None:
 def test_unreadable_domains_are_refused(data: dict[str, object]) -> None:
     with pytest.raises(InvalidDomain):
         Domain.from_dict(data)
+
+
+@given(domains, st.data())
+def test_a_part_has_the_nodes_of_the_whole(domain: Domain, data: st.DataObject) -> None:
+    extent = []
+    for axis in domain.axes:
+        first = data.draw(st.integers(0, axis.count - 2))
+        extent.append((first, data.draw(st.integers(first + 1, axis.count - 1))))
+    part = domain.part((extent[0], extent[1], extent[2]))
+    for axis, whole, (first, last) in zip(part.axes, domain.axes, extent, strict=True):
+        scale = abs(whole.origin) + abs(whole.stop)
+        np.testing.assert_allclose(
+            axis.nodes(), whole.nodes()[first : last + 1], atol=1e-4 * whole.spacing + 1e-12 * scale
+        )
+    assert (part.units, part.time) == (domain.units, domain.time)

@@ -91,7 +91,7 @@ def test_half_precision_is_of_features_alone_and_loses_nothing_that_was_rounded_
 def test_the_file_is_plain_safetensors_with_json(model: Path) -> None:
     with safetensors.safe_open(model, "pt") as file:
         content = json.loads(file.metadata()["amgsrn"])
-    assert content["format_version"] == FORMAT_VERSION
+    assert content["format_version"] == 1  # older software reads what it can
     assert content["architecture"]["type"] == "amgsrn"
     assert b"pickle" not in model.read_bytes()
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from amgsrn_core import ArrayInfo, Axis, Domain, Field
 from amgsrn_core.errors import InvalidTransferFunction
 from amgsrn_core.raymarch import (
+    MAGNITUDE,
     Camera,
     ProgressivePicture,
     Scene,
@@ -31,13 +32,20 @@ GREY_RAMP = TransferFunction(torch.linspace(0, 1, 2)[:, None].expand(2, 4).conti
 class Formula(Field):
     """A field from a function of world coordinates (x, y, z), counting its samples."""
 
-    def __init__(self, domain: Domain, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(self, domain: Domain, function: Callable[[torch.Tensor], torch.Tensor], components: int = 1) -> None:
         self.domain, self.function, self.samples = domain, function, 0
-        self.array = ArrayInfo("formula")
+        self.array = ArrayInfo("formula", components=components)
 
     def sample(self, points: torch.Tensor) -> torch.Tensor:
         self.samples += len(points)
-        return self.function(self.domain.normalized_to_world(points.double())).float()[:, None]
+        values = self.function(self.domain.normalized_to_world(points.double())).float()
+        return values.view(len(points), self.array.components)
+
+
+class Gaps(Formula):
+    """Nothing where the function gives not-a-number."""
+
+    has_gaps = True
 
 
 def box(n: int = 21, size: float = 1.0) -> Domain:
@@ -113,6 +121,48 @@ def test_clipping_planes_keep_the_side_of_their_normal() -> None:
     image = render_complete(field, scene)[..., 3]
     np.testing.assert_allclose(image[:, :4], 0.0)
     np.testing.assert_allclose(image[:, 4:], 1 - 0.5**0.5, atol=1e-5)
+
+
+@given(st.floats(0.05, 0.95), st.floats(0.05, 0.95))
+@settings(max_examples=20, deadline=None)
+def test_rays_pass_through_gaps_as_if_they_were_not_there(first: float, last: float) -> None:
+    # A gap between two heights: what is left is as opaque as a box without the gap is, over the length that is left.
+    domain = box()
+    low, high = sorted((first, last))
+    field = Gaps(domain, lambda p: torch.where((p[:, 2] > low) & (p[:, 2] < high), torch.nan, 0.5))
+    image = render_complete(field, Scene(parallel_along_z(domain), domain.bounds, constant(0.5), 1.0, 0.002))
+    np.testing.assert_allclose(image[..., 3], 1 - 0.5 ** (1 - (high - low)), atol=2e-3)
+    np.testing.assert_allclose(image[..., 1], 0.5 * image[..., 3], atol=1e-6)
+
+
+def test_where_nothing_is_nothing_is_drawn() -> None:
+    domain = box()
+    scene = Scene(parallel_along_z(domain), domain.bounds, constant(1.0), 1.0, 0.05)
+    image = render_complete(Gaps(domain, lambda p: torch.full((len(p),), torch.nan)), scene)
+    assert not image.any()
+    half = render_complete(Gaps(domain, lambda p: torch.where(p[:, 0] < 0.5, torch.nan, 0.5)), scene)
+    assert not half[:, :4].any()
+    np.testing.assert_allclose(half[:, 4:, 3], 1.0)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("component", [0, 1, 2, MAGNITUDE])
+def test_colours_and_opacities_go_by_one_component_or_the_magnitude(component: int, gaps: bool) -> None:
+    domain = box()
+    vectors = (Gaps if gaps else Formula)(domain, lambda p: p * torch.tensor([0.2, 0.5, 0.6]), 3)
+    scalars = {
+        0: lambda p: 0.2 * p[:, 0],
+        1: lambda p: 0.5 * p[:, 1],
+        2: lambda p: 0.6 * p[:, 2],
+        MAGNITUDE: lambda p: ((0.2 * p[:, 0]) ** 2 + (0.5 * p[:, 1]) ** 2 + (0.6 * p[:, 2]) ** 2).sqrt(),
+    }
+    camera = parallel_along_z(domain)
+    looked_at, expected = (
+        render_complete(field, Scene(camera, domain.bounds, GREY_RAMP, 0.3, 0.05, component=component))
+        for field in (vectors, Formula(domain, scalars[component]))
+    )
+    np.testing.assert_allclose(looked_at, expected, atol=1e-5)
+    assert expected.std() > 0.01
 
 
 def test_half_boxes_composite_to_the_whole() -> None:

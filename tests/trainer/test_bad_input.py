@@ -43,12 +43,12 @@ def test_input_that_is_not_there(tmp_path, refused):
 
 
 def test_input_that_is_a_folder(tmp_path, refused):
-    assert "not a file" in refused("fit", tmp_path, "-o", tmp_path / "m.amgsrn")
+    assert "a folder, and not one of Zarr" in refused("fit", tmp_path, "-o", tmp_path / "m.amgsrn")
 
 
 def test_input_that_is_something_else(tmp_path, refused):
     (tmp_path / "v.nc").write_text("x,y,z\n1,2,3\n")
-    assert "is not a NetCDF file" in refused("fit", tmp_path / "v.nc", "-o", tmp_path / "m.amgsrn")
+    assert "is not a volume of a known format" in refused("fit", tmp_path / "v.nc", "-o", tmp_path / "m.amgsrn")
 
 
 def test_empty_input(tmp_path, refused):

@@ -22,7 +22,7 @@ CONFIG = AMGSRNConfig(3, 2, (4, 5, 6), (8, 8), transform="srt")
 def batch(seed, count=200):
     generator = torch.Generator().manual_seed(seed)
     points = 2 * torch.rand(count, 3, generator=generator) - 1
-    return points, torch.sin(3 * points[:, 0]) * points[:, 1] * 0.5 + 0.5
+    return points, torch.sin(3 * points[:, :1]) * points[:, 1:2] * 0.5 + 0.5
 
 
 def test_the_authors_numbers():
@@ -95,7 +95,7 @@ def independent_step(network, adams, rates, points, targets, moving):
     for k, layer in enumerate(layers):
         hidden = hidden @ layer.weight.T
         hidden = hidden.clamp(min=0) if k + 1 < len(layers) else hidden
-    errors = (hidden[:, 0] - targets) ** 2
+    errors = (hidden[:, 0] - targets[:, 0]) ** 2
     variation = sum((grids.diff(dim=axis) ** 2).mean() for axis in (0, 2, 3, 4))
     (errors.mean() + 1e-4 * variation + 2.5e-5 * grids.abs().mean()).backward()
     if moving:

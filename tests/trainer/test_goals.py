@@ -39,7 +39,7 @@ def volume(tmp_path, write_netcdf, smooth_volume):
 def psnr_of(path, volume):
     field = open_field(path, "cpu")
     found = sample_nodes(field, *native_nodes(field))[..., 0].astype(np.float64)
-    return 20 * np.log10(np.ptp(volume.values)) - 10 * np.log10(np.mean((found - volume.values) ** 2))
+    return 20 * np.log10(np.ptp(volume.values)) - 10 * np.log10(np.mean((found - volume.values[..., 0]) ** 2))
 
 
 def interrupt_after(monkeypatch, looks):

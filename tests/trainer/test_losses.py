@@ -60,7 +60,7 @@ def test_gradient_treats_sum_and_target_as_constant():
 
 
 def test_squared_errors():
-    assert squared_errors(torch.tensor([1.0, 3.0]), torch.tensor([0.5, 5.0])).tolist() == [0.25, 4.0]
+    assert squared_errors(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.5], [5.0]])).tolist() == [0.25, 4.0]
 
 
 def test_density_of_amgsrn_plus_plus():

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
+from make_volume import make_volume
 
 from amgsrn_core import ArrayInfo, Axis, Domain, Field
 from trainer.metrics import measure, psnr
 from trainer.ssim import StreamedSSIM
-from trainer.volumes import Volume, VolumeSource
 
 
 class Nodes(Field):
@@ -27,12 +27,6 @@ class Nodes(Field):
         counts = torch.tensor([n - 1 for n in self.domain.dimensions])
         x, y, z = ((points + 1) / 2 * counts).round().long().unbind(1)
         return self._values[z, y, x][:, None]
-
-
-def make_volume(values, domain):
-    limits = (float(np.nanmin(values)), float(np.nanmax(values)))
-    valid = int(np.isfinite(values).sum())
-    return Volume(values, domain, "", limits, valid, VolumeSource("v.nc", "v", None, values.nbytes))
 
 
 def independent_ssim(truth, other, span, window=(7, 7, 7)):

@@ -11,8 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from make_volume import make_volume
 
-from amgsrn_core import Axis, Domain, kernels, open_field
+from amgsrn_core import kernels, open_field
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from trainer import errors
 from trainer.fit import FitOptions, fit_volume
@@ -22,7 +23,6 @@ from trainer.placement import Cells, Insertion, find_insertion, is_due, measure_
 from trainer.placement.moving import begin_anew
 from trainer.recipes import FastRecipe
 from trainer.settings import FitSettings
-from trainer.volumes.volume import Volume, VolumeSource
 
 CELLS = (16, 16, 16)
 NODES = 16**3
@@ -34,14 +34,6 @@ def box_transform(box: list[float]) -> np.ndarray:
     matrix[:3, :3] = np.diag(1 / half)
     matrix[:3, 3] = -centre / half
     return matrix
-
-
-def volume_of(values: np.ndarray) -> Volume:
-    nz, ny, nx = values.shape
-    domain = Domain((Axis.uniform(nx), Axis.uniform(ny), Axis.uniform(nz)))
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    valid = int(np.isfinite(values).sum())
-    return Volume(values, domain, "", (low, high), valid, VolumeSource("v.nc", "v", None, values.nbytes))
 
 
 def detail_in_a_corner(size: int) -> np.ndarray:
@@ -74,7 +66,7 @@ def test_the_map_shows_where_a_network_errs() -> None:
     network = AMGSRN(AMGSRNConfig(transform="srt"))
     with torch.no_grad():
         network.layers[-1].weight.zero_()
-    found = measure_residual(network, volume_of(values), Cells(CELLS), seed=0)
+    found = measure_residual(network, make_volume(values), Cells(CELLS), seed=0)
     low, high = float(values.min()), float(values.max())
     truth = ((values.astype(np.float64) - low) / (high - low)) ** 2  # the network is 0 everywhere
     expected = truth.reshape(16, 3, 16, 3, 16, 3).mean(axis=(1, 3, 5))
@@ -84,7 +76,7 @@ def test_the_map_shows_where_a_network_errs() -> None:
 def test_missing_values_are_no_error() -> None:
     values = detail_in_a_corner(32)
     values[:16] = np.nan
-    found = measure_residual(AMGSRN(AMGSRNConfig()), volume_of(values), Cells(CELLS), seed=0)
+    found = measure_residual(AMGSRN(AMGSRNConfig()), make_volume(values), Cells(CELLS), seed=0)
     assert (found[:8] == 0).all()
     assert (found[8:] > 0).all()
 
@@ -169,7 +161,7 @@ def test_moves_are_repeatable() -> None:
     states = []
     for seed in (0, 0, 1):
         optimiser = make_optimiser(AMGSRN(AMGSRNConfig(transform="srt")), 100, FastRecipe())
-        move = move_grids(optimiser, volume_of(values), seed, 0.07)
+        move = move_grids(optimiser, make_volume(values), seed, 0.07)
         assert move.grids
         assert min(move.grids) >= 4
         assert len(move.grids) <= 4
@@ -181,7 +173,7 @@ def test_moves_are_repeatable() -> None:
 def test_grids_stay_where_too_little_is_predicted() -> None:
     optimiser = make_optimiser(AMGSRN(AMGSRNConfig(transform="srt")), 100, FastRecipe())
     before = {name: parameter.detach().clone() for name, parameter in optimiser.network.named_parameters()}
-    move = move_grids(optimiser, volume_of(detail_in_a_corner(32)), 0, 0.07, worth_db=50.0)
+    move = move_grids(optimiser, make_volume(detail_in_a_corner(32)), 0, 0.07, worth_db=50.0)
     assert move.grids == ()
     assert 0 < move.predicted_gain_db < 50
     assert all(torch.equal(before[name], parameter) for name, parameter in optimiser.network.named_parameters())
@@ -196,7 +188,7 @@ def options() -> FitOptions:
 
 
 def test_a_fit_that_moves_grids_resumes_to_the_bit(tmp_path, monkeypatch) -> None:
-    volume = volume_of(detail_in_a_corner(32))
+    volume = make_volume(detail_in_a_corner(32))
     expected = fit_volume(volume, tmp_path / "a.amgsrn", quick(), options()).training
     moves = expected["placement"]["moves"]
     assert [round(move["fraction"], 2) for move in moves] == [0.06, 0.13, 0.2, 0.27]
@@ -223,13 +215,13 @@ def test_a_time_budget_moves_grids_too(tmp_path, monkeypatch) -> None:
     ticks = itertools.count()
     monkeypatch.setattr("trainer.clock.time.monotonic", lambda: 0.01 * next(ticks))
     asked = quick(steps=None, time_budget=50.0)
-    training = fit_volume(volume_of(detail_in_a_corner(32)), tmp_path / "m.amgsrn", asked, options()).training
+    training = fit_volume(make_volume(detail_in_a_corner(32)), tmp_path / "m.amgsrn", asked, options()).training
     assert len(training["placement"]["moves"]) == 4
 
 
 @pytest.mark.slow
 def test_moving_pays_where_detail_is_concentrated(tmp_path) -> None:
-    volume = volume_of(detail_in_a_corner(64))
+    volume = make_volume(detail_in_a_corner(64))
     settings = {"steps": 1500, "batch": 2048}
     monitored = {}
     for placement in ("identity", "iterative"):

@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from make_volume import make_volume
 
-from amgsrn_core import Axis, Domain, kernels
+from amgsrn_core import kernels
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from trainer.placement import (
     CUBES,
@@ -19,7 +20,6 @@ from trainer.placement import (
     place_grids,
 )
 from trainer.placement.detail import CELLS, RESOLUTIONS
-from trainer.volumes.volume import Volume, VolumeSource
 
 NODES = 16**3
 
@@ -31,14 +31,15 @@ def noise_in_a_corner(size: int = 64) -> np.ndarray:
     return (0.2 * x + np.where((x > 1 / 3) & (y < -1 / 3) & (z > 1 / 3), detail, 0.0)).astype(np.float32)
 
 
-def value_range(values: np.ndarray) -> tuple[float, float]:
-    return float(np.nanmin(values)), float(np.nanmax(values))
+def detail_of(values: np.ndarray) -> DetailTable:
+    volume = make_volume(values)
+    return measure_detail(volume.values, volume.ranges)
 
 
 @pytest.fixture(scope="module")
 def corner() -> DetailTable:
     values = noise_in_a_corner()
-    return measure_detail(values, value_range(values))
+    return detail_of(values)
 
 
 def test_error_falls_with_density_and_lies_where_the_detail_is(corner: DetailTable) -> None:
@@ -50,7 +51,7 @@ def test_error_falls_with_density_and_lies_where_the_detail_is(corner: DetailTab
 
 def test_a_linear_field_has_no_error_at_any_density() -> None:
     z, y, x = np.meshgrid(*[np.linspace(-1, 1, 40, dtype=np.float32)] * 3, indexing="ij")
-    table = measure_detail(x + 2 * y - z, (-4.0, 4.0))
+    table = detail_of(x + 2 * y - z)
     # The smoothing before reduction bends the ends a little; nodes at all resolutions but the coarsest are exact.
     assert table.errors[-1].max() < 1e-6
 
@@ -85,22 +86,22 @@ def test_boxes_stay_in_the_domain_and_the_search_is_repeatable(corner: DetailTab
 
 def test_uniform_detail_promises_nothing() -> None:
     values = np.random.default_rng(0).random((48, 48, 48), dtype=np.float32)
-    table = measure_detail(values, value_range(values))
+    table = detail_of(values)
     assert BoxSearch(table, NODES, grids=16, fixed=6).run().predicted_gain_db < 0.8
 
 
 def test_constant_missing_and_huge_values_are_no_trouble() -> None:
-    constant = measure_detail(np.full((8, 9, 10), 3.0, np.float32), (3.0, 3.0))
+    constant = detail_of(np.full((8, 9, 10), 3.0, np.float32))
     assert BoxSearch(constant, NODES, grids=8, fixed=4).run().predicted_gain_db == 0.0
     values = noise_in_a_corner(32) * np.float32(1e11)
     values[:5] = np.nan
-    table = measure_detail(values, value_range(values))
+    table = detail_of(values)
     assert np.isfinite(table.errors).all()
 
 
 def test_large_volumes_are_reduced_before_they_are_measured() -> None:
     values = noise_in_a_corner(330)
-    table = measure_detail(values, value_range(values))
+    table = detail_of(values)
     at_16 = table.errors[RESOLUTIONS.index(18)].reshape(CELLS, CELLS, CELLS)
     assert at_16[16:, :8, 16:].sum() > 0.9 * at_16.sum()
 
@@ -119,19 +120,13 @@ def test_grids_move_into_their_boxes(transform: str) -> None:
     np.testing.assert_allclose(kernels.to_local(corners, network.transforms())[0].detach(), local, atol=1e-6)
 
 
-def small_volume(values: np.ndarray) -> Volume:
-    nz, ny, nx = values.shape
-    domain = Domain((Axis.uniform(nx), Axis.uniform(ny), Axis.uniform(nz)))
-    return Volume(values, domain, "", value_range(values), values.size, VolumeSource("v.nc", "v", None, values.nbytes))
-
-
 @pytest.mark.parametrize(
     ("method", "expected"),
     [("auto", "data"), ("data", "data"), ("identity", "identity"), ("iterative", "identity")],
 )
 def test_methods_on_a_volume_with_a_detailed_corner(method: str, expected: str) -> None:
     network, untouched = (AMGSRN(AMGSRNConfig(), seed=5) for _ in range(2))
-    placement = place_grids(network, small_volume(noise_in_a_corner()), method, seed=0)
+    placement = place_grids(network, make_volume(noise_in_a_corner()), method, seed=0)
     assert placement.method == expected
     assert (placement.predicted_gain_db is None) == (expected == "identity")
     assert placement.moves == (method in ("auto", "iterative"))
@@ -143,17 +138,17 @@ def test_methods_on_a_volume_with_a_detailed_corner(method: str, expected: str) 
 
 def test_auto_leaves_evenly_detailed_volumes_alone() -> None:
     values = np.random.default_rng(0).random((48, 48, 48), dtype=np.float32)
-    placement = place_grids(AMGSRN(AMGSRNConfig()), small_volume(values), "auto", 0)
+    placement = place_grids(AMGSRN(AMGSRNConfig()), make_volume(values), "auto", 0)
     assert placement.method == "identity"
     assert placement.moves
 
 
 def test_auto_leaves_grids_alone_that_have_proportions_of_their_own() -> None:
     network = AMGSRN(AMGSRNConfig(resolution=(23, 16, 11)))
-    placement = place_grids(network, small_volume(noise_in_a_corner()), "auto", 0)
+    placement = place_grids(network, make_volume(noise_in_a_corner()), "auto", 0)
     assert (placement.method, placement.moves) == ("identity", False)
     nearly_cubes = AMGSRN(AMGSRNConfig(resolution=(16, 15, 15)))
-    assert place_grids(nearly_cubes, small_volume(noise_in_a_corner()), "auto", 0).method == "data"
+    assert place_grids(nearly_cubes, make_volume(noise_in_a_corner()), "auto", 0).method == "data"
 
 
 def layers(shape: tuple[int, int, int]) -> np.ndarray:
@@ -165,20 +160,20 @@ def layers(shape: tuple[int, int, int]) -> np.ndarray:
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_grids_have_few_nodes_along_an_axis_without_detail(axis: int) -> None:
     values = np.moveaxis(layers((80, 88, 96)), 0, axis)
-    found = find_proportions(small_volume(np.ascontiguousarray(values)), 16 * NODES, seed=0)
+    found = find_proportions(make_volume(np.ascontiguousarray(values)), 16 * NODES, seed=0)
     assert found.predicted_gain_db > 5
     assert np.prod(found.proportions) == pytest.approx(1.0)
     assert int(np.argmin(found.proportions)) == 2 - axis  # (x, y, z)
     assert min(found.proportions) == 0.25
-    assert grid_proportions(small_volume(np.ascontiguousarray(values)), 16 * NODES, seed=0) == found.proportions
+    assert grid_proportions(make_volume(np.ascontiguousarray(values)), 16 * NODES, seed=0) == found.proportions
 
 
 def test_grids_are_cubes_where_detail_is_the_same_along_all_axes() -> None:
     values = np.random.default_rng(0).random((64, 64, 64), dtype=np.float32)
-    assert grid_proportions(small_volume(values), 16 * NODES, seed=0) == CUBES
+    assert grid_proportions(make_volume(values), 16 * NODES, seed=0) == CUBES
 
 
 def test_grids_are_cubes_where_the_volume_has_fewer_values_than_the_network_nodes() -> None:
-    volume = small_volume(layers((10, 12, 14)))
+    volume = make_volume(layers((10, 12, 14)))
     found = find_proportions(volume, 16 * NODES, seed=0)
     assert (found.proportions, found.predicted_gain_db) == (CUBES, 0.0)

@@ -6,21 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from make_volume import make_volume
 
-from amgsrn_core import Axis, Domain
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from trainer.precision import FREE_DB, choose_precision, rounded
 from trainer.probe import Probe
-from trainer.volumes import Volume, VolumeSource
 
 CPU = torch.device("cpu")
-
-
-def volume_of(values):
-    domain = Domain(tuple(Axis.uniform(n) for n in values.shape[::-1]))
-    valid = np.isfinite(values)
-    low, high = float(values[valid].min()), float(values[valid].max())
-    return Volume(values, domain, "", (low, high), int(valid.sum()), VolumeSource("v.nc", "v", None, values.nbytes))
 
 
 @pytest.fixture
@@ -39,15 +31,15 @@ def exact(network):
     points = torch.from_numpy(np.stack([x, y, z], axis=-1).reshape(-1, 3).astype(np.float32))
     with torch.no_grad():
         values = network(points)[:, 0]
-    return volume_of(values.reshape(shape).numpy())
+    return make_volume(values.reshape(shape).numpy())
 
 
 def test_the_probe_is_the_mean_squared_error_of_all_voxels_of_a_small_volume(network, smooth_volume):
     values = smooth_volume().copy()
     values[2, 3, 4] = np.nan
-    volume = volume_of(values)
+    volume = make_volume(values)
     nz, ny, nx = values.shape
-    low, high = volume.value_range
+    low, high = volume.ranges[0]
     errors = []
     with torch.no_grad():
         for k in range(nz):
@@ -64,8 +56,8 @@ def test_the_probe_is_the_mean_squared_error_of_all_voxels_of_a_small_volume(net
 def test_the_probe_of_a_large_volume_is_a_fair_and_repeatable_sample(network):
     values = np.random.default_rng(0).random((60, 61, 62), dtype=np.float32)
     values[:10] = np.nan
-    one, two, other = (Probe(volume_of(values), CPU, seed) for seed in (0, 0, 1))
-    everything = Probe(volume_of(values[::4, ::2, ::2].copy()), CPU, 0)
+    one, two, other = (Probe(make_volume(values), CPU, seed) for seed in (0, 0, 1))
+    everything = Probe(make_volume(values[::4, ::2, ::2].copy()), CPU, 0)
     assert one.psnr(network) == two.psnr(network) != other.psnr(network)
     assert one.psnr(network) == pytest.approx(everything.psnr(network), abs=0.3)
 
@@ -73,7 +65,7 @@ def test_the_probe_of_a_large_volume_is_a_fair_and_repeatable_sample(network):
 def test_the_probe_finds_a_needle(network):
     values = np.full((50, 50, 50), np.nan, np.float32)
     values[31, 7, 2:4] = [1.0, 2.0]
-    assert np.isfinite(Probe(volume_of(values), CPU, 0).psnr(network))
+    assert np.isfinite(Probe(make_volume(values), CPU, 0).psnr(network))
 
 
 def test_rounding_is_what_a_file_does(network):
@@ -85,7 +77,7 @@ def test_rounding_is_what_a_file_does(network):
 
 
 def test_auto_is_half_where_it_is_free(network, smooth_volume):
-    probe = Probe(volume_of(smooth_volume()), CPU, 0)
+    probe = Probe(make_volume(smooth_volume()), CPU, 0)
     stored = choose_precision(network, "auto", False, probe)
     assert stored.half
     assert abs(stored.half_costs_db) < FREE_DB
@@ -93,7 +85,7 @@ def test_auto_is_half_where_it_is_free(network, smooth_volume):
 
 
 def test_auto_is_single_where_half_costs(network, exact):
-    low, high = exact.value_range
+    low, high = exact.ranges[0]
     with torch.no_grad():
         # Networks answer in units of the value range.
         network.layers[-1].weight /= high - low
@@ -114,6 +106,6 @@ def test_auto_is_single_where_half_costs(network, exact):
 def test_features_that_do_not_fit_stay_single(network, smooth_volume):
     with torch.no_grad():
         network.grids[0, 0, 0, 0, 0] = 1e6
-    stored = choose_precision(network, "half", True, Probe(volume_of(smooth_volume()), CPU, 0))
+    stored = choose_precision(network, "half", True, Probe(make_volume(smooth_volume()), CPU, 0))
     assert not stored.half
     assert stored.half_costs_db is None

@@ -13,6 +13,7 @@ from amgsrn_core import ArrayInfo, Axis, Domain
 from amgsrn_core.models import AMGSRN, AMGSRNConfig, AMGSRNField
 from amgsrn_core.storage import save_field
 from trainer.errors import TargetSizeTooSmall
+from trainer.fields import Fields
 from trainer.presets import PRESETS
 from trainer.recipes import PaperPlusRecipe
 from trainer.settings import FitSettings
@@ -24,7 +25,7 @@ TRAINING = {"note": "x" * 300}
 
 
 def size_of(config, half=True):
-    return file_size(config, DOMAIN, ARRAY, TRAINING, half)
+    return file_size(config, Fields(DOMAIN, ARRAY), TRAINING, half)
 
 
 @pytest.mark.parametrize("half", [True, False])

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=numbers(6, int, "0,63,0,63,0,63"),
         help="first and last voxel along each axis, both included (default: all)",
     )
+    parser.add_argument("--time", metavar="N", type=int, help="time step of a series, counted from 0; -1 is the last")
     add_device(parser)
     add_overwrite(parser)
     add_json(parser)
@@ -36,11 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the volume."""
+    import math
     import time
 
-    from amgsrn_core import open_field
-
     from ..export import check_kind, export
+    from ..opening import open_step
     from ..outputs import check_replaceable
     from ..progress import Display
     from ..report import emit
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     started, started_cpu = time.monotonic(), time.process_time()
     output: Path = arguments.output
     check_kind(output)
-    field = open_field(arguments.model, arguments.device)
+    field = open_step(arguments.model, arguments.device, arguments.time)
     check_replaceable(output, arguments.overwrite)
     with Display("exporting", 1000) as display:
         shape = export(
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         "bytes": output.stat().st_size,
         "seconds": round(seconds, 3),
         "cpu_seconds": round(time.process_time() - started_cpu, 3),
-        "points_per_second": round(shape[0] * shape[1] * shape[2] / max(seconds, 1e-9), 1),
+        "points_per_second": round(math.prod(shape) / max(seconds, 1e-9), 1),
     }
     emit(f"{output}: {shape[2]} x {shape[1]} x {shape[0]} values", result, arguments.json)
     return 0

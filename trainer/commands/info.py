@@ -6,9 +6,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .common import add_json
+
+if TYPE_CHECKING:
+    from amgsrn_core import ArrayInfo
 
 NAME = "info"
 HELP = "say what is in a model file, or what this machine has"
@@ -35,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from amgsrn_core import read_header
 
+    from ..model_tree import lines, members, summary
     from ..report import describe_model
 
     header = read_header(arguments.model)
@@ -46,21 +50,29 @@ def run(arguments: argparse.Namespace) -> int:
         "domain": header.domain.to_dict(),
         "architecture": header.architecture,
         "training": header.training,
+        **members(header),
     }
     array, domain, source = header.array, header.domain, header.training.get("source", {})
     about = {
         "array": f"{array.name} ({array.units or 'no units'})",
-        "range": " to ".join(f"{value:.6g}" for value in array.value_range),
+        **_ranges(array),
         "dimensions": " x ".join(str(n) for n in domain.dimensions) + ("" if domain.is_uniform else ", rectilinear"),
         "bounds": " ".join(f"{b:.6g}" for b in domain.bounds),
         "time": None if domain.time is None else f"{domain.time:.6g} {domain.time_units}",
-        "architecture": ", ".join(f"{key} {value}" for key, value in header.architecture.items()),
+        "times": None if not domain.times else f"{len(domain.times)}, {domain.times[0]:.6g} to {domain.times[-1]:.6g}",
+        "made of": summary(header),
         "recipe": header.training.get("recipe"),
         "precision": header.training.get("precision"),
         "made from": source.get("file"),
     }
-    emit(_lines(str(arguments.model), about), result, arguments.json)
+    emit("\n".join([_lines(str(arguments.model), about), *lines(header)]), result, arguments.json)
     return 0
+
+
+def _ranges(array: ArrayInfo) -> dict[str, str]:
+    """A line for the range of each component."""
+    names = [f"range of {name}" for name in array.component_names] or ["range"]
+    return {name: f"{low:.6g} to {high:.6g}" for name, (low, high) in zip(names, array.ranges, strict=True)}
 
 
 def _lines(title: str, values: Mapping[str, Any]) -> str:

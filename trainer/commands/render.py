@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=numbers(3, float, "1,1,1"),
         help="colour behind the volume, 0 to 1 (default: transparent)",
     )
+    parser.add_argument("--time", metavar="N", type=int, help="time step of a series, counted from 0; -1 is the last")
+    parser.add_argument(
+        "--component",
+        metavar="NAME",
+        help="of several components, the one that is drawn: its name, or number from 0, or magnitude (default)",
+    )
     add_device(parser)
     add_overwrite(parser)
     add_json(parser)
@@ -57,10 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw, and write the picture."""
     import time
 
-    from amgsrn_core import open_field
     from amgsrn_core.storage.atomic import write_atomically
 
     from ..errors import InvalidOption
+    from ..opening import choose_component, open_step
     from ..outputs import check_replaceable
     from ..png import encode_png
     from ..progress import Display
@@ -75,9 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidOption(f"--size {arguments.size[0]},{arguments.size[1]} makes no sense; give 1 to 16384 pixels")
     if not 0.01 <= arguments.samples_per_voxel <= 100:
         raise InvalidOption(f"--samples-per-voxel {arguments.samples_per_voxel} makes no sense; give 0.01 to 100")
-    field = open_field(arguments.model, arguments.device)
+    field = open_step(arguments.model, arguments.device, arguments.time)
+    component = choose_component(field.array, arguments.component)
     check_replaceable(output, arguments.overwrite)
-    colours = transfer_function(field, arguments.transfer_function, arguments.range)
+    colours = transfer_function(field, arguments.transfer_function, arguments.range, component)
     with Display("drawing", 1000) as display:
         picture = draw(
             field,
@@ -87,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.camera[1],
             arguments.samples_per_voxel,
             lambda fraction: display.update(int(1000 * fraction)),
+            component,
         )
     write_atomically(output, encode_png(over_background(picture, arguments.background)))
     result = {

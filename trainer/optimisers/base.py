@@ -35,7 +35,7 @@ class Optimiser(ABC):
             step: number of steps done before.
             fraction: the part of the run that is done, in [0, 1); learning rates fall with it.
             points: (n, 3).
-            targets: (n,) in units of the value range.
+            targets: (n, c) in units of each component's range.
 
         Returns:
             the mean squared error, a scalar tensor.

@@ -30,7 +30,7 @@ class FastOptimiser(Optimiser):
         recipe = self._recipe
         fall = late_fall(fraction, recipe.fall_start)
         rates = kernels.Rates(recipe.learning_rate * fall, recipe.mlp_rate * fall, recipe.placement_rate * fall)
-        return self._fit.step(points, targets.unsqueeze(1), rates)
+        return self._fit.step(points, targets, rates)
 
     def _moments_of(self, parameter: nn.Parameter) -> dict[str, torch.Tensor]:
         return self._fit.moments(parameter)
@@ -52,7 +52,7 @@ class FastDensityOptimiser(FastOptimiser):
         loss = super().step(step, fraction, points, targets)
         if recipe.density_start <= fraction < recipe.density_end:
             with torch.no_grad():
-                errors = squared_errors(self.network(points)[:, 0], targets)
+                errors = squared_errors(self.network(points), targets)
             density_loss(self.network.density(points), errors).backward()
             # Rises and falls without a jump.
             part = (fraction - recipe.density_start) / (recipe.density_end - recipe.density_start)

@@ -36,7 +36,7 @@ class PaperOptimiser(Optimiser):
         return self.plateau.finished
 
     def step(self, step: int, fraction: float, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        predicted = self.network(points, self.network.transforms().detach())[:, 0]
+        predicted = self.network(points, self.network.transforms().detach())
         errors = squared_errors(predicted, targets)
         loss = errors.mean()
         loss.backward()
@@ -102,7 +102,7 @@ class PaperPlusOptimiser(Optimiser):
 
     def step(self, step: int, fraction: float, points: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         recipe, grids = self._recipe, self.network.grids
-        errors = squared_errors(self.network(points, self.network.transforms().detach())[:, 0], targets)
+        errors = squared_errors(self.network(points, self.network.transforms().detach()), targets)
         error = errors.mean()
         loss = error + recipe.variation_weight * total_variation(grids) + recipe.size_weight * grids.abs().mean()
         loss.backward()

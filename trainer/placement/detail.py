@@ -8,6 +8,7 @@ uses the table as a model of a network's error.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +32,8 @@ class DetailTable:
 
     Attributes:
         log_nodes: natural logarithm of the number of nodes over the whole domain, ascending, (k,).
-        errors: mean squared error in units of the value range, (k, CELLS^3), never growing along the first axis; cells
-            in [z, y, x] order.
+        errors: mean squared error in units of the value ranges, averaged over components, (k, CELLS^3), never growing
+            along the first axis; cells in [z, y, x] order.
     """
 
     log_nodes: np.ndarray
@@ -47,30 +48,31 @@ class DetailTable:
         return float((self.errors[row, cell] * (1 - weight) + self.errors[row + 1, cell] * weight).sum())
 
 
-def measure_detail(values: np.ndarray, value_range: tuple[float, float], seed: int = 0) -> DetailTable:
+def measure_detail(values: np.ndarray, ranges: Sequence[tuple[float, float]], seed: int = 0) -> DetailTable:
     """The detail table of a volume.
 
     Args:
-        values: float32 [z, y, x], data units; NaN where missing (counted as the lowest value).
-        value_range: (lowest, highest) finite value.
+        values: float32 [z, y, x, c], data units; NaN where missing (counted as the lowest value).
+        ranges: (lowest, highest) finite value of each component.
         seed: of the measuring points.
     """
-    reduced = shrink(values, value_range)
     points, cell = _measuring_points(seed)
-    truth = interpolate(reduced, points)
     count = np.maximum(np.bincount(cell, minlength=CELLS**3), 1)
-    errors = []
-    for resolution in RESOLUTIONS:
-        difference = interpolate(reduce(reduced, (resolution,) * 3), points) - truth
-        errors.append(np.bincount(cell, difference.astype(np.float64) ** 2, minlength=CELLS**3) / count)
-    # More nodes never hurt a network, though interpolation from unlucky positions can.
-    table = np.minimum.accumulate(np.array(errors), axis=0)
-    return DetailTable(3.0 * np.log(np.array(RESOLUTIONS, dtype=np.float64)), table)
+    table = np.zeros((len(RESOLUTIONS), CELLS**3))
+    for component, value_range in enumerate(ranges):
+        reduced = shrink(values[..., component], value_range)
+        truth, errors = interpolate(reduced, points), []
+        for resolution in RESOLUTIONS:
+            difference = interpolate(reduce(reduced, (resolution,) * 3), points) - truth
+            errors.append(np.bincount(cell, difference.astype(np.float64) ** 2, minlength=CELLS**3) / count)
+        # More nodes never hurt a network, though interpolation from unlucky positions can.
+        table += np.minimum.accumulate(np.array(errors), axis=0)
+    return DetailTable(3.0 * np.log(np.array(RESOLUTIONS, dtype=np.float64)), table / len(ranges))
 
 
 def shrink(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
-    """A volume in units of its value range, averaged down to about 160 nodes per axis; missing values count as the
-    lowest."""
+    """A component [z, y, x] in units of its range, averaged down to about 160 nodes per axis; missing values count as
+    the lowest."""
     low, high = value_range
     averaged = _averaged(values) - np.float32(low)
     averaged *= np.float32(1.0 / ((high - low) or 1.0))

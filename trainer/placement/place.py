@@ -71,7 +71,7 @@ def place_grids(network: AMGSRN, volume: Volume, method: str, seed: int) -> Plac
     if method == "auto" and max(config.resolution) > _STRETCHED * min(config.resolution):
         return Placement("identity")
     fixed = int(np.ceil(_GLOBAL_SHARE * config.grids))
-    table = measure_detail(volume.values, volume.value_range, seed)
+    table = measure_detail(volume.values, volume.ranges, seed)
     result = BoxSearch(table, int(np.prod(config.resolution)), config.grids, fixed).run(seed)
     gain = round(result.predicted_gain_db, 2)
     moves = method == "auto"

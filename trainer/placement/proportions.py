@@ -56,17 +56,20 @@ def grid_proportions(volume: Volume, nodes: int, seed: int) -> Proportions:
 
 def find_proportions(volume: Volume, nodes: int, seed: int) -> Found:
     """The best proportions; arguments as for `grid_proportions`."""
-    values = shrink(volume.values, volume.value_range)
+    components = [shrink(volume.values[..., k], limits) for k, limits in enumerate(volume.ranges)]
     points = np.random.default_rng(seed).uniform(-1.0, 1.0, (_POINTS, 3)).astype(np.float32)
-    truth, cube = interpolate(values, points), nodes ** (1.0 / 3.0)
+    truths, cube = [interpolate(values, points) for values in components], nodes ** (1.0 / 3.0)
 
     def error(x: float, y: float) -> float:
         """With 2^x, 2^y and 2^-(x+y) times the nodes of a cube."""
         counts = [max(2, round(cube * 2.0**power)) for power in (-x - y, y, x)]
         # More nodes than there are lose nothing.
-        shape = tuple(min(count, size) for count, size in zip(counts, values.shape, strict=True))
-        difference = interpolate(reduce(values, shape), points) - truth
-        return float(np.square(difference, dtype=np.float64).mean()) + _NO_ERROR
+        shape = tuple(min(count, size) for count, size in zip(counts, components[0].shape, strict=True))
+        squares = 0.0
+        for values, truth in zip(components, truths, strict=True):
+            difference = interpolate(reduce(values, shape), points) - truth
+            squares += float(np.square(difference, dtype=np.float64).mean())
+        return squares / len(components) + _NO_ERROR
 
     tried = {(0.0, 0.0): error(0.0, 0.0)}
     for step, radius in ((1.0, _MOST), (0.5, 0.5)):

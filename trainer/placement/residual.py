@@ -34,7 +34,7 @@ class Cells:
     @classmethod
     def of(cls, volume: Volume) -> Cells:
         """Cells that all have nodes of a volume."""
-        z, y, x = (min(_MOST_CELLS, size) for size in volume.values.shape)
+        z, y, x = (min(_MOST_CELLS, size) for size in volume.shape)
         return cls((z, y, x))
 
     def in_box(self, box: np.ndarray) -> np.ndarray:
@@ -62,11 +62,11 @@ class Cells:
         return (z * self.shape[1] + y) * self.shape[2] + x
 
 
-@torch.inference_mode()
 def measure_residual(
     network: AMGSRN, volume: Volume, cells: Cells, seed: int, step: int = 0, voxels: int = _VOXELS
 ) -> np.ndarray:
-    """Mean squared error of a network in each cell, in units of the value range squared; 0 where all is missing.
+    """Mean squared error of a network in each cell, in units of the value ranges squared, averaged over
+    components; 0 where all is missing.
 
     Args:
         network: as it is now.
@@ -75,10 +75,15 @@ def measure_residual(
         seed, step: of the choice of voxels.
         voxels: how many, about.
     """
-    points, targets = VoxelSampler(volume, voxels, seed).draw(step)
+    return residual_at(network, *VoxelSampler(volume, voxels, seed).draw(step), cells)
+
+
+@torch.inference_mode()
+def residual_at(network: AMGSRN, points: torch.Tensor, targets: torch.Tensor, cells: Cells) -> np.ndarray:
+    """The same of given points float32 (n, 3) and targets (n, c); 0 where there is no point."""
     evaluate = kernels.evaluator(network.transforms(), network.grids, *network.mlp_parameters())
     device = network.grids.device
-    errors = (evaluate(points.to(device))[:, 0].cpu().double() - targets).square().numpy()
+    errors = (evaluate(points.to(device)).cpu().double() - targets).square().mean(dim=1).numpy()
     index, size = cells.index(points.numpy()), int(np.prod(cells.shape))
     count = np.bincount(index, minlength=size)
     mean = np.bincount(index, errors, minlength=size) / np.maximum(count, 1)

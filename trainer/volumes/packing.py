@@ -6,10 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import netCDF4
 import numpy as np
 
-from .cf import attribute
+from .cf import CFVariable
 
 
 @dataclass(frozen=True)
@@ -30,30 +29,31 @@ class Packing:
     valid: tuple[float | None, float | None]
 
     @classmethod
-    def of(cls, variable: Any) -> Packing:
-        """Read the attributes of a NetCDF variable.
+    def of(cls, variable: CFVariable) -> Packing:
+        """Read the attributes of a variable of numbers.
 
-        Without _FillValue the library's default one counts as missing, except for bytes, as NetCDF says.
+        Without _FillValue the format's own default, if it has one, counts as missing.
         """
-        unsigned = str(attribute(variable, "_Unsigned", "false")).lower() == "true" and variable.dtype.kind == "i"
+        attributes, dtype = variable.attributes, np.dtype(variable.dtype)
+        unsigned = str(attributes.get("_Unsigned", "false")).lower() == "true" and dtype.kind == "i"
         missing: list[float] = []
         for name in ("_FillValue", "missing_value"):
-            missing += _numbers(attribute(variable, name))
-        if "_FillValue" not in variable.ncattrs() and variable.dtype.itemsize > 1:
-            missing.append(float(netCDF4.default_fillvals[variable.dtype.str[1:]]))
-        low, high = _numbers(attribute(variable, "valid_min")), _numbers(attribute(variable, "valid_max"))
-        both = _numbers(attribute(variable, "valid_range"))
+            missing += _numbers(attributes.get(name))
+        if "_FillValue" not in attributes and variable.default_fill is not None:
+            missing.append(variable.default_fill)
+        low, high = _numbers(attributes.get("valid_min")), _numbers(attributes.get("valid_max"))
+        both = _numbers(attributes.get("valid_range"))
         if len(both) == 2:
             low, high = both[:1], both[1:]
         limits = (low[0] if low else None, high[0] if high else None)
         if unsigned:
-            modulus = 2.0 ** (8 * variable.dtype.itemsize)
+            modulus = 2.0 ** (8 * dtype.itemsize)
             missing = [m % modulus for m in missing]
             limits = (
                 None if limits[0] is None else limits[0] % modulus,
                 None if limits[1] is None else limits[1] % modulus,
             )
-        scale, offset = _numbers(attribute(variable, "scale_factor")), _numbers(attribute(variable, "add_offset"))
+        scale, offset = _numbers(attributes.get("scale_factor")), _numbers(attributes.get("add_offset"))
         return cls(unsigned, scale[0] if scale else 1.0, offset[0] if offset else 0.0, tuple(missing), limits)
 
     def unpack(self, stored: np.ndarray, out: np.ndarray) -> None:

@@ -23,7 +23,7 @@ class VolumeSource:
 
     Attributes:
         file: the file's name, without its folder.
-        variables: the variables' names in it, one per component.
+        variables: the variables' names in it, in the order of components (one for all those of a vector).
         time_index: the time step, counted from 0; None for a variable without time.
         bytes: size of the values as the file's type, uncompressed.
     """
@@ -58,6 +58,7 @@ class Volume:
         notes: what the user should know about the way it was read, one line each.
         mesh: the cells that the values were resampled from; None where they lie on the nodes themselves.
         scaling: the ranges that a network's outputs are in units of; `ranges` if None.
+        component_names: where they are not the names of the variables: those of a vector's components.
     """
 
     values: np.ndarray
@@ -70,6 +71,7 @@ class Volume:
     notes: tuple[str, ...] = ()
     mesh: Mesh | None = None
     scaling: tuple[Range, ...] | None = None
+    component_names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -81,6 +83,11 @@ class Volume:
     def components(self) -> int:
         """Values per node."""
         return self.values.shape[3]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each component."""
+        return self.component_names or self.source.variables
 
     @property
     def missing(self) -> int:
@@ -99,7 +106,7 @@ class Volume:
         whole = (min(lows), max(highs))
         if self.components == 1:
             return ArrayInfo(self.name, units, whole)
-        return ArrayInfo(self.name, units, whole, self.components, self.source.variables, self.ranges)
+        return ArrayInfo(self.name, units, whole, self.components, self.names, self.ranges)
 
     def fingerprint(self) -> str:
         """A short hash of values, nodes and names; equal for equal volumes, whatever the file's name, place and

@@ -162,6 +162,53 @@ extern "C"
   AMGSRN_EXPORT int32_t amgsrn_value_gradient(const amgsrn_network* network, const float* points,
     int64_t count, float* values, float* gradients, int32_t threads);
 
+  // A volume cut into bricks, the x-th of bricks[0] along x, and so on; brick k = x + bricks[0] * (y +
+  // bricks[1]
+  // * z). Coordinates are normalized, of the volume. A brick's weight rises from 0 at its start to 1 at start
+  // + width as 3 t^2 - 2 t^3, where that of the brick before it falls, and is the product over the axes.
+  typedef struct
+  {
+    int32_t bricks[3];
+    const double*
+      starts[3];      // [bricks - 1] per axis, of all bricks but the first, ascending by at least `width`
+    double widths[3]; // 0: the weight is a step
+    const double* scales[3]; // [bricks] per axis: scale * coordinate + shift is the brick's own coordinate
+    const double* shifts[3];
+  } amgsrn_partition;
+
+  // What a brick has: a network, whose values are scale * output + shift; a constant, `shift`, if `network`
+  // is null; nothing, if `shift` is null, too.
+  typedef struct
+  {
+    const amgsrn_network* network;
+    const void* fast;   // of amgsrn_make_fast, or null: all in float32
+    const float* scale; // [outputs], as is `shift`
+    const float* shift;
+  } amgsrn_brick;
+
+  // What a network needs for `fast` inference in ensembles; null where that is float32, or memory ran out.
+  AMGSRN_EXPORT void* amgsrn_make_fast(const amgsrn_network* network);
+  AMGSRN_EXPORT void amgsrn_free_fast(void* fast);
+
+  // The weighted sums over bricks at points[count][3]: values[count][outputs], or, if that is null,
+  // sums[count][outputs] in double precision, in which sums over parts of the bricks can be added in any
+  // order without changing the result. All networks have `outputs` outputs. Memory is bounded, but grows with
+  // the number of threads to some tens of MiB. The same bits with any number of threads. Returns 0, or 1 when
+  // memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_infer_ensemble(const amgsrn_partition* partition, const amgsrn_brick* bricks,
+    int32_t outputs, const float* points, int64_t count, float* values, double* sums, int32_t threads);
+
+  // The same in float32 with the gradients[count][outputs][3] per unit of x, y, z; or sums[count][outputs][4]
+  // of value, and slopes along x, y, z.
+  AMGSRN_EXPORT int32_t amgsrn_ensemble_value_gradient(const amgsrn_partition* partition,
+    const amgsrn_brick* bricks, int32_t outputs, const float* points, int64_t count, float* values,
+    float* gradients, double* sums, int32_t threads);
+
+  // touched[bricks], 1 for each brick that takes part in the value of any of points[count][3], else 0.
+  // Returns 0, or 1 when memory ran out.
+  AMGSRN_EXPORT int32_t amgsrn_ensemble_touched(
+    const amgsrn_partition* partition, const float* points, int64_t count, uint8_t* touched, int32_t threads);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,6 +5,7 @@
 #include "amgsrn_kernels.h"
 #include "block.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace amgsrn
@@ -35,6 +36,15 @@ struct Bf16Weights
   Bf16Matrix weights[AMGSRN_MAX_LAYERS];   // [outputs][inputs]
   AlignedFloats biases[AMGSRN_MAX_LAYERS]; // [outputs, padded as the weights' rows], or null
 };
+
+// Whether `fast` inference works in bfloat16 here.
+bool CanUseBf16();
+
+// Rows of the largest array that inference needs; packed bfloat16 layers are padded by up to three.
+inline std::size_t WidestRow(const amgsrn_network& net)
+{
+  return 4 + std::max(net.grids * net.channels, *std::max_element(net.outputs, net.outputs + net.layers));
+}
 
 // To nearest, ties to even, in the lower half.
 inline std::uint32_t ToBf16(const float value)

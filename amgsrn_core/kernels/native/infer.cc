@@ -7,9 +7,7 @@
 
 #include "amgsrn_kernels.h"
 #include "block.h"
-#include "encode-inl.h"
-#include "mlp-bf16-inl.h"
-#include "mlp-inl.h"
+#include "infer-inl.h"
 
 #include <hwy/highway.h>
 
@@ -21,23 +19,8 @@ namespace amgsrn
 namespace HWY_NAMESPACE
 {
 
-// The MLP's layers from `first` on: their inputs [..][kBlock] in `x` -> values [outputs][kBlock]; returns
-// where those are, `x` or `y`.
-HWY_INLINE const float* FloatLayers(const amgsrn_network& net, const int first, float* x, float* y)
-{
-  int inputs = first == 0 ? net.grids * net.channels : net.outputs[first - 1];
-  for (int layer = first; layer < net.layers; ++layer)
-  {
-    Linear(net.weights[layer], net.biases[layer], net.outputs[layer], inputs, x, y, layer + 1 < net.layers);
-    inputs = net.outputs[layer];
-    std::swap(x, y);
-  }
-  return x;
-}
-
-// Values of the points of blocks [first, end). `scratch` is three arrays of [widest layer][kBlock]. `bf16` is
-// null for float32.
-void InferBlocks(const amgsrn_network& net, [[maybe_unused]] const Bf16Weights* bf16, const float* points,
+// Values of the points of blocks [first, end); see InferBlock.
+void InferBlocks(const amgsrn_network& net, const Bf16Weights* bf16, const float* points,
   const std::int64_t count, float* values, const std::int64_t first, const std::int64_t end,
   float* const scratch[3])
 {
@@ -48,17 +31,7 @@ void InferBlocks(const amgsrn_network& net, [[maybe_unused]] const Bf16Weights* 
     const std::int64_t start = b * kBlock;
     const int available = static_cast<int>(std::min<std::int64_t>(kBlock, count - start));
     LoadPoints(points + 3 * start, available, block);
-    Encode(net, block, scratch[0]);
-    int first_float_layer = 0;
-#if AMGSRN_TARGET_HAS_BF16
-    if (bf16)
-    {
-      Bf16HiddenLayers(net, *bf16, scratch[0], reinterpret_cast<std::uint32_t*>(scratch[1]),
-        reinterpret_cast<std::uint32_t*>(scratch[2]));
-      first_float_layer = net.layers - 1;
-    }
-#endif
-    const float* results = FloatLayers(net, first_float_layer, scratch[0], scratch[1]);
+    const float* results = InferBlock(net, bf16, block, scratch);
     for (int p = 0; p < available; ++p)
     {
       for (int o = 0; o < outputs; ++o)
@@ -89,6 +62,7 @@ HWY_AFTER_NAMESPACE();
 #include "parallel.h"
 
 #include <atomic>
+#include <new>
 
 namespace amgsrn
 {
@@ -105,11 +79,16 @@ bool CanUseBf16()
 {
   return HasBf16() && HWY_DYNAMIC_DISPATCH(TargetHasBf16)();
 }
+
+bool BenefitsFromBf16(const amgsrn_network& net)
+{
+  return net.layers > 2 && CanUseBf16();
+}
 } // namespace amgsrn
 
 extern "C" int32_t amgsrn_interface_version(void)
 {
-  return 8;
+  return 9;
 }
 
 extern "C" const char* amgsrn_instruction_set(void)
@@ -122,18 +101,31 @@ extern "C" int32_t amgsrn_has_bf16(void)
   return amgsrn::CanUseBf16() ? 1 : 0;
 }
 
+extern "C" void* amgsrn_make_fast(const amgsrn_network* network)
+{
+  using namespace amgsrn;
+  if (!BenefitsFromBf16(*network))
+  {
+    return nullptr;
+  }
+  std::unique_ptr<Bf16Weights> weights(new (std::nothrow) Bf16Weights);
+  return weights && MakeBf16Weights(*network, *weights) ? weights.release() : nullptr;
+}
+
+extern "C" void amgsrn_free_fast(void* fast)
+{
+  delete static_cast<amgsrn::Bf16Weights*>(fast);
+}
+
 extern "C" int32_t amgsrn_infer(const amgsrn_network* network, const float* points, int64_t count,
   float* values, int32_t fast, int32_t threads)
 {
   using namespace amgsrn;
   const std::int64_t blocks = (count + kBlock - 1) / kBlock;
   const std::int64_t chunks = (blocks + kChunk - 1) / kChunk;
-  // Packed bfloat16 layers are padded by up to three rows.
-  const std::size_t widest = 4 +
-    std::max(network->grids * network->channels,
-      *std::max_element(network->outputs, network->outputs + network->layers));
+  const std::size_t widest = WidestRow(*network);
   Bf16Weights bf16;
-  const bool use_bf16 = fast && network->layers > 2 && CanUseBf16();
+  const bool use_bf16 = fast && BenefitsFromBf16(*network);
   if (use_bf16 && !MakeBf16Weights(*network, bf16))
   {
     return 1;

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainer.errors import CheckpointMismatch, OutputBusy, OutputNotWritable
+from trainer.parts import PartsFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+IDENTITY = {"seed": 0, "shape": (3, 4, 5)}
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from trainer.parts import PartsFolder
+with PartsFolder(Path(sys.argv[1]), {"seed": 0, "shape": [3, 4, 5]}):
+    print("here", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_parts_outlive_a_run_and_are_removed_at_the_end(tmp_path: Path) -> None:
+    output = tmp_path / "m.amgsrn"
+    with PartsFolder(output, IDENTITY) as parts:
+        parts.part("step-0001").write_text("done")
+    with PartsFolder(output, IDENTITY) as parts:
+        assert parts.part("step-0001").read_text() == "done"
+        assert parts.path == tmp_path / "m.amgsrn.parts"
+        parts.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_parts_of_another_fit_are_kept_unless_asked(tmp_path: Path) -> None:
+    output = tmp_path / "m.amgsrn"
+    with PartsFolder(output, IDENTITY) as parts:
+        parts.part("old").write_text("done")
+    other = {**IDENTITY, "seed": 1}
+    with pytest.raises(CheckpointMismatch, match="seed 0, not 1"), PartsFolder(output, other):
+        pass
+    assert (output.with_name("m.amgsrn.parts") / "old").exists()
+    with PartsFolder(output, other, overwrite=True) as parts:
+        assert not parts.part("old").exists()
+    with PartsFolder(output, other):
+        pass
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "nothing"])
+def test_folders_of_something_else_are_left_alone(tmp_path: Path, content: str) -> None:
+    folder = tmp_path / "m.amgsrn.parts"
+    folder.mkdir()
+    (folder / ("identity.json" if content else "mine.txt")).write_text(content)
+    with pytest.raises(CheckpointMismatch), PartsFolder(tmp_path / "m.amgsrn", IDENTITY):
+        pass
+
+
+def test_a_second_run_is_told_and_a_killed_one_is_not_in_the_way(tmp_path: Path) -> None:
+    output = tmp_path / "m.amgsrn"
+    command = [sys.executable, "-c", HOLD, str(output)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "here\n"
+        with pytest.raises(OutputBusy, match=f"process {first.pid} on"), PartsFolder(output, IDENTITY):
+            pass
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    with PartsFolder(output, IDENTITY):
+        pass
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(OutputNotWritable), PartsFolder(tmp_path / "none" / "m.amgsrn", IDENTITY):
+        pass

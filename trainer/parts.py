@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fits in several parts: `OUT.amgsrn.parts/` holds what is finished, so that a run that was killed loses only the parts
+it was working on.
+
+The folder belongs to one fit (`identity.json`), and to one run at a time (`lock`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from amgsrn_core.errors import ModelNotWritable
+from amgsrn_core.storage import write_atomically
+
+from .errors import CheckpointMismatch, OutputNotWritable
+from .locks import locked
+from .settings import difference
+
+_SUFFIX = ".parts"
+_IDENTITY = "identity.json"
+_LOCK = "lock"
+
+
+def parts_folder(output: Path) -> Path:
+    """Where the parts of an output are."""
+    return output.with_name(output.name + _SUFFIX)
+
+
+class PartsFolder:
+    """The folder of one output, while a run works in it; a context manager.
+
+    Attributes:
+        path: the folder.
+
+    Args:
+        output: the model that is to be made.
+        identity: JSON-ready description of the fit.
+        overwrite: throw away parts of another fit.
+
+    Raises:
+        OutputBusy: another run is at work in it.
+        CheckpointMismatch: it holds parts of another fit.
+        OutputNotWritable: it cannot be made.
+    """
+
+    def __init__(self, output: Path, identity: dict[str, Any], overwrite: bool = False) -> None:
+        self.path = parts_folder(output)
+        self._output = output
+        self._identity = json.loads(json.dumps(identity))
+        self._overwrite = overwrite
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(exist_ok=True)
+            self._lock = locked(self.path / _LOCK, self._output)
+        except OSError as error:
+            raise OutputNotWritable(self.path, error.strerror or str(error)) from error
+        try:
+            self._check_identity()
+        except BaseException:
+            self._give_back()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._give_back()
+
+    def part(self, name: str) -> Path:
+        """Where a part of that name is, or will be."""
+        return self.path / name
+
+    def remove(self) -> None:
+        """Remove the folder: everything is in the output."""
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self.path)
+
+    def _give_back(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _check_identity(self) -> None:
+        file = self.path / _IDENTITY
+        if file.exists():
+            reason = self._difference(file)
+            if not reason:
+                return
+            if not self._overwrite:
+                raise CheckpointMismatch(self.path, reason)
+            self._clear()
+        elif any(entry.name != _LOCK for entry in self.path.iterdir()):
+            if not self._overwrite:
+                raise CheckpointMismatch(self.path, "it does not say which")
+            self._clear()
+        try:
+            write_atomically(file, json.dumps(self._identity).encode())
+        except ModelNotWritable as error:
+            raise OutputNotWritable(self.path, str(error.__cause__ or error)) from error
+
+    def _difference(self, file: Path) -> str:
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            return difference(found, self._identity)
+        except (OSError, ValueError, TypeError):
+            return "it cannot be read"
+
+    def _clear(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.name != _LOCK:
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
