@@ -46,10 +46,12 @@ def _report(error: Exception) -> int:
     """One line for what the user can put right or can do nothing about; everything for a defect."""
     from amgsrn_core.errors import Aborted, AmgsrnError
 
-    from .errors import FitInterrupted
+    from .errors import FitInterrupted, ResourceLost
 
     if isinstance(error, (Aborted, FitInterrupted)):
         return _fail(str(error), INTERRUPTED)
+    if isinstance(error, ResourceLost):
+        return _fail(f"error: {error}", DEFECT)
     if isinstance(error, AmgsrnError):
         return _fail(f"error: {error}", WRONG_INPUT)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -161,13 +161,6 @@ class CheckpointMismatch(AmgsrnError):
         )
 
 
-class PartsInUse(AmgsrnError):
-    """Another run makes the same output."""
-
-    def __init__(self, path: str | Path, owner: str) -> None:
-        super().__init__(f"another run is at work in '{path}' ({owner}); wait for it, or stop it")
-
-
 class OutputNotWritable(AmgsrnError):
     """A result cannot be written; whatever was there before is untouched."""
 
@@ -199,19 +192,61 @@ class TargetSizeTooSmall(InvalidOption):
 
     def __init__(self, wanted: int, least: int) -> None:
         super().__init__(f"--target-size {wanted} is too small: the least for this volume is {least} bytes")
+        self._wanted, self._least = wanted, least
+
+    def of_parts(self, count: int) -> TargetSizeTooSmall:
+        """The same for so many parts, each of which has the same share of the bytes."""
+        return TargetSizeTooSmall(self._wanted * count, self._least * count)
 
 
 class FitDiverged(AmgsrnError):
     """The loss is not a number any more."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, brick: int | None = None) -> None:
+        self.step = step
+        where = f" of brick {brick}" if brick is not None else ""
         super().__init__(
-            f"the fit diverged at step {step}: its loss is not finite; try another --seed, or --recipe fast"
+            f"the fit{where} diverged at step {step}: its loss is not finite; try another --seed, or --recipe fast"
         )
 
 
 class FitInterrupted(AmgsrnError):
     """The user stopped a fit; it can be resumed."""
+
+
+class OutputBusy(AmgsrnError):
+    """Another run is at work on the same output."""
+
+    def __init__(self, path: str | Path, who: str) -> None:
+        super().__init__(f"another run ({who}) is writing '{path}'; wait until it is done, or give another name")
+
+
+class ResourceLost(AmgsrnError):
+    """Something that a run needs and that was there has gone: nothing the user gave is wrong."""
+
+
+class WorkersDied(ResourceLost):
+    """One brick's worker died again and again."""
+
+    def __init__(self, brick: int, times: int, reason: str) -> None:
+        super().__init__(
+            f"brick {brick} was given up: {times} processes in a row died learning it ({reason}); with too little memory "
+            "give --max-memory or smaller bricks; finished bricks are kept, the same command goes on"
+        )
+
+
+class SchedulerUnavailable(AmgsrnError):
+    """There is no Dask scheduler to give bricks to."""
+
+
+class InputNotShared(AmgsrnError):
+    """A worker on another machine cannot read the volume, or has other software."""
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(
+            f"worker {worker} cannot learn bricks of this volume: {reason}; every worker needs the volume under the same "
+            "path and the same version of this software"
+        )
 
 
 def _listed(names: Sequence[str], most: int = 40) -> str:

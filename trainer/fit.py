@@ -11,7 +11,7 @@ from typing import Any
 
 from amgsrn_core import read_header
 from amgsrn_core.errors import ModelFileError
-from amgsrn_core.models import AMGSRN
+from amgsrn_core.models import AMGSRN, AMGSRNConfig
 
 from .errors import OutputExists
 from .fitting import Fit, FitOptions
@@ -36,13 +36,13 @@ class FitResult:
 
 
 def fit_volume(
-    volume: Volume, output: Path, settings: FitSettings, options: FitOptions, start: AMGSRN | None = None
+    volume: Volume, output: Path, settings: FitSettings, options: FitOptions, start: AMGSRN | AMGSRNConfig | None = None
 ) -> FitResult:
     """Fit a network to a volume and write it as an .amgsrn file; continues where an interrupted fit of the same
     stopped.
 
     Args:
-        start: a network to begin with, which keeps its grids; else one is made as the settings ask for.
+        start: a network to begin with, which keeps its grids; or the size of a new one; else the settings decide.
 
     Raises:
         OutputNotWritable, OutputExists, CheckpointMismatch, ModelFileError, TargetSizeTooSmall: before anything is
@@ -58,7 +58,7 @@ def fit_volume(
         "time_index": volume.source.time_index,
         "shape": list(volume.shape),
         "fingerprint": volume.fingerprint(),
-        **({} if start is None else {"start": _fingerprint(start)}),
+        **_beginning(start),
     }
     done = finished_before(output, identity, options.overwrite)
     if done is not None:
@@ -89,12 +89,16 @@ def finished_before(output: Path, identity: dict[str, Any], overwrite: bool) -> 
     return training
 
 
-def _fingerprint(network: AMGSRN) -> str:
-    """A short hash of a network's parameters."""
+def _beginning(start: AMGSRN | AMGSRNConfig | None) -> dict[str, Any]:
+    """What tells a fit from others that begin otherwise."""
+    if start is None:
+        return {}
+    if isinstance(start, AMGSRNConfig):
+        return {"network": start.to_dict()}
     digest = hashlib.blake2b(digest_size=16)
-    for tensor in network.state_dict().values():
+    for tensor in start.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()
+    return {"network": start.config.to_dict(), "start": digest.hexdigest()}
 
 
 def missed_target(training: dict[str, Any]) -> str | None:

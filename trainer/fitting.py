@@ -46,6 +46,7 @@ from .settings import FitSettings
 from .sizing import file_size, first_network
 from .threads import training_threads
 from .volumes import Volume
+from .volumes.region import Region
 
 # Steps between two looks at the loss; a look makes a GPU wait.
 _LOOK_EVERY = 20
@@ -71,6 +72,8 @@ class FitOptions:
         overwrite: replace an output, or a checkpoint, of another fit.
         quiet: show no progress.
         say: receives messages for the user, one line each.
+        watch: told now and then which part of the training is done, and the running mean of the loss.
+        region: first and last node along x, y and z of the nodes over which errors are measured; all if None.
     """
 
     device: torch.device
@@ -78,6 +81,8 @@ class FitOptions:
     overwrite: bool = False
     quiet: bool = False
     say: Say = say_on_stderr
+    watch: Callable[[float, float | None], object] | None = None
+    region: Region | None = None
 
 
 class Fit:
@@ -90,7 +95,7 @@ class Fit:
         settings: FitSettings,
         options: FitOptions,
         identity: dict[str, Any],
-        start: AMGSRN | None = None,
+        start: AMGSRN | AMGSRNConfig | None = None,
     ) -> None:
         self._volume, self._output, self._settings, self._options = volume, output, settings, options
         self._identity = identity
@@ -100,10 +105,13 @@ class Fit:
         self._seeker = self._make_seeker()
         self._early_stop = self._make_early_stop()
         self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
-        self._judge = Judge(volume, settings, self._fields, self._probe, options.quiet)
+        self._judge = Judge(volume, settings, self._fields, self._probe, options.quiet, options.region)
         self._longest = longest_description(settings, volume, identity)
-        self._start = start
-        network = AMGSRN(self._first_network(), settings.seed) if start is None else copy.deepcopy(start)
+        self._has_grids = isinstance(start, AMGSRN)
+        if isinstance(start, AMGSRN):
+            network = copy.deepcopy(start)
+        else:
+            network = AMGSRN(start or self._first_network(), settings.seed)
         self._checkpoint = Checkpoint(checkpoint_path(output), identity, self._fields)
         self._progress = Progress()
         self._clock = Clock(self._progress)
@@ -117,7 +125,7 @@ class Fit:
         """Fit, write the model, and return what it says about its training."""
         self._resume()
         self._clock = Clock(self._progress)
-        if self._start is not None and not self._progress.step:
+        if self._has_grids and not self._progress.step:
             self._progress = replace(self._progress, placement={"method": "given"})
         elif not self._constant and not self._progress.step:
             placement = place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)
@@ -229,6 +237,8 @@ class Fit:
                     running.add(value / self._sampler.bias)
                     speed = (points_done - began_points) / max(now - began, 1e-9)
                     display.update(int(_PARTS * scheduled), f"{running.describe()}, {speed / 1e6:.2f} M points/s")
+                    if self._options.watch is not None:
+                        self._options.watch(scheduled, running.mean)
                     if due:
                         self._save()
                         saved = time.monotonic()

@@ -16,6 +16,7 @@ from .probe import Probe
 from .progress import Display
 from .settings import FitSettings
 from .volumes import Volume
+from .volumes.region import Region
 
 
 class Judge:
@@ -27,11 +28,20 @@ class Judge:
         fields: what networks are as fields.
         probe: None for a constant volume.
         quiet: show no progress.
+        region: of the nodes that count, see `measure`.
     """
 
-    def __init__(self, volume: Volume, settings: FitSettings, fields: Fields, probe: Probe | None, quiet: bool) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        settings: FitSettings,
+        fields: Fields,
+        probe: Probe | None,
+        quiet: bool,
+        region: Region | None = None,
+    ) -> None:
         self._volume, self._settings, self._fields, self._probe = volume, settings, fields, probe
-        self._quiet = quiet
+        self._quiet, self._region = quiet, region
 
     def judge(self, network: AMGSRN, check: Callable[[], object]) -> Candidate:
         """The network as it would be stored now, and the errors of exactly that.
@@ -62,4 +72,4 @@ class Judge:
                 display.update(int(1000 * fraction))
                 check()
 
-            return measure(field, self._volume, progress)
+            return measure(field, self._volume, progress, self._region)

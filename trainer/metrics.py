@@ -22,6 +22,7 @@ from amgsrn_core.grid import native_nodes, sample_nodes
 
 from .ssim import StreamedSSIM
 from .volumes import Volume
+from .volumes.region import Region, slices, whole
 
 _SLAB_VALUES = 1 << 20
 
@@ -89,18 +90,24 @@ class Metrics:
         return cls(**{**data, "components": components})
 
 
-def measure(field: Field, volume: Volume, progress: Callable[[float], object] | None = None) -> Metrics:
-    """Compare a field with a volume of its native shape at all nodes; memory does not grow with the number of slices.
+def measure(
+    field: Field, volume: Volume, progress: Callable[[float], object] | None = None, region: Region | None = None
+) -> Metrics:
+    """Compare a field with a volume of its native shape at its nodes; memory does not grow with the number of slices.
 
     Args:
         progress: called with the finished fraction in (0, 1]; may raise to stop.
+        region: first and last node along x, y and z of a part, which then is all that counts, and has no SSIM; all
+            nodes if None.
     """
-    x, y, z = native_nodes(field)
+    part = slices(region if region is not None else whole(volume.domain))
+    z, y, x = (nodes[s] for nodes, s in zip(reversed(native_nodes(field)), part, strict=True))
+    values = volume.values[part]
     planes = max(1, _SLAB_VALUES // (len(x) * len(y) * volume.components))
-    ssims = [StreamedSSIM(volume.shape, low, high) for low, high in volume.ranges]
+    ssims = [StreamedSSIM(volume.shape, low, high) for low, high in volume.ranges] if region is None else []
     errors = Errors(volume.components)
     for start in range(0, len(z), planes):
-        truth = volume.values[start : start + planes]
+        truth = values[start : start + planes]
         found = sample_nodes(field, x, y, z[start : start + planes])
         errors.add(truth.reshape(-1, volume.components), found.reshape(-1, volume.components))
         for k, ssim in enumerate(ssims):
@@ -153,7 +160,7 @@ class Errors:
             only = components[0]
             return Metrics(only.psnr_db, ssim, only.rmse, only.max_abs_error, wrong_gaps=wrong_gaps)
         rmse = math.sqrt(sum(mses) / len(mses))
-        return Metrics(_mean_psnr(mses, spans), ssim, rmse, max(worst), components, wrong_gaps)
+        return Metrics(mean_psnr(mses, spans), ssim, rmse, max(worst), components, wrong_gaps)
 
 
 def psnr(mse: float, value_range: float) -> float | None:
@@ -163,7 +170,7 @@ def psnr(mse: float, value_range: float) -> float | None:
     return 20.0 * math.log10(value_range) - 10.0 * math.log10(mse)
 
 
-def _mean_psnr(mses: Sequence[float], spans: Sequence[float]) -> float | None:
+def mean_psnr(mses: Sequence[float], spans: Sequence[float]) -> float | None:
     """Of several components, the constant ones left out."""
     errors = [mse / span / span for mse, span in zip(mses, spans, strict=True) if span > 0]
     return psnr(sum(errors) / len(errors), 1.0) if errors else None

@@ -8,7 +8,6 @@ The folder belongs to one fit (`identity.json`), and to one run at a time (`lock
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -19,7 +18,8 @@ from typing import Any, Self
 from amgsrn_core.errors import ModelNotWritable
 from amgsrn_core.storage import write_atomically
 
-from .errors import CheckpointMismatch, OutputNotWritable, PartsInUse
+from .errors import CheckpointMismatch, OutputNotWritable
+from .locks import locked
 from .settings import difference
 
 _SUFFIX = ".parts"
@@ -39,13 +39,14 @@ class PartsFolder:
         overwrite: throw away parts of another fit.
 
     Raises:
-        PartsInUse: another run is at work in it.
+        OutputBusy: another run is at work in it.
         CheckpointMismatch: it holds parts of another fit.
         OutputNotWritable: it cannot be made.
     """
 
     def __init__(self, output: Path, identity: dict[str, Any], overwrite: bool = False) -> None:
         self.path = output.with_name(output.name + _SUFFIX)
+        self._output = output
         self._identity = json.loads(json.dumps(identity))
         self._overwrite = overwrite
         self._lock: int | None = None
@@ -53,7 +54,7 @@ class PartsFolder:
     def __enter__(self) -> Self:
         try:
             self.path.mkdir(exist_ok=True)
-            self._lock = self._take_lock()
+            self._lock = locked(self.path / _LOCK, self._output)
         except OSError as error:
             raise OutputNotWritable(self.path, error.strerror or str(error)) from error
         try:
@@ -76,21 +77,6 @@ class PartsFolder:
         """Remove the folder: everything is in the output."""
         with contextlib.suppress(OSError):
             shutil.rmtree(self.path)
-
-    def _take_lock(self) -> int:
-        """The system gives the lock back when the process ends, however it ends."""
-        lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.pread(lock, 100, 0).decode(errors="replace").strip()
-            os.close(lock)
-            raise PartsInUse(self.path, owner or "unknown") from error
-        except OSError:
-            return lock  # a file system without locks
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
-        return lock
 
     def _give_back(self) -> None:
         if self._lock is not None:

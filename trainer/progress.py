@@ -77,7 +77,7 @@ class Display:
             return
         self._last_line = now
         left = (now - self._began) * (self._total - done) / max(done - self._start, 1)
-        words = [f"{self._stage}: {100 * done / self._total:.0f}%", details, f"{_duration(left)} left"]
+        words = [f"{self._stage}: {100 * done / self._total:.0f}%", details, f"{duration(left)} left"]
         self._console.print(", ".join(word for word in words if word), markup=False)
 
 
@@ -86,6 +86,11 @@ class RunningLoss:
 
     def __init__(self) -> None:
         self._mean: float | None = None
+
+    @property
+    def mean(self) -> float | None:
+        """The mean so far; None before the first loss."""
+        return self._mean
 
     def add(self, loss: float) -> None:
         """Take a loss (mean squared error in units of the value range) into account."""
@@ -99,7 +104,8 @@ class RunningLoss:
         return f"loss {self._mean:.2e}, about {psnr:.1f} dB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Time as text: 1:05, 2:00:00."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

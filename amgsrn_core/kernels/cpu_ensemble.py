@@ -129,9 +129,7 @@ class Evaluator:
         check(failed)
         return [brick for brick, mark in enumerate(marks) if mark]
 
-    def _infer(
-        self, points: torch.Tensor, fast: bool, values: torch.Tensor | None, sums: torch.Tensor | None
-    ) -> None:
+    def _infer(self, points: torch.Tensor, fast: bool, values: torch.Tensor | None, sums: torch.Tensor | None) -> None:
         points = points.detach().contiguous()
         failed = self._library.amgsrn_infer_ensemble(
             ctypes.byref(self._partition),

@@ -79,9 +79,7 @@ def _stretch(points: torch.Tensor, partition: Partition, brick: int) -> torch.Te
     return torch.tensor(scales, dtype=points.dtype, device=points.device)
 
 
-def _weights_and_slopes(
-    points: torch.Tensor, partition: Partition, brick: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _weights_and_slopes(points: torch.Tensor, partition: Partition, brick: int) -> tuple[torch.Tensor, torch.Tensor]:
     """A brick's weights (n,) and their derivatives (n, 3)."""
     with torch.inference_mode(False), torch.enable_grad():
         points = points.detach().clone().requires_grad_()

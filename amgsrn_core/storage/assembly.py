@@ -54,10 +54,9 @@ def part_of_field(field: StorableField, half: bool = False) -> Part:
 
 
 def share_masks(steps: Iterable[Part]) -> list[Part]:
-    """Time steps that use the first one's masks where theirs are the same."""
-    steps = list(steps)
-    first = {name: _digest(tensor) for name, tensor in steps[0].tensors.items() if _is_mask(name)} if steps else {}
-    return steps[:1] + [_sharing(step, first) for step in steps[1:]]
+    """Time steps that use the masks of earlier ones where theirs are the same."""
+    owners: dict[tuple[str, bytes], int] = {}
+    return [_sharing(step, i, owners) for i, step in enumerate(steps)]
 
 
 def write_tree(path: str | Path, header: ModelHeader, parts: Iterable[tuple[str, Mapping[str, StoredTensor]]]) -> None:
@@ -105,17 +104,21 @@ def _with_scaling(node: dict[str, Any], header: ModelHeader) -> dict[str, Any]:
     return {**scaling, **node, **members}
 
 
-def _sharing(step: Part, first: Mapping[str, bytes]) -> Part:
-    shared = {name for name, tensor in step.tensors.items() if name in first and first[name] == _digest(tensor)}
+def _sharing(step: Part, index: int, owners: dict[tuple[str, bytes], int]) -> Part:
+    """A step without the masks that earlier steps have; `owners` tells, and learns, which step has which mask."""
+    masks = {name: _digest(tensor) for name, tensor in step.tensors.items() if _is_mask(name)}
+    owned = {name: owners.setdefault((name, digest), index) for name, digest in masks.items()}
+    shared = {name: owner for name, owner in owned.items() if owner != index}
     node = _with_shared_masks(step.node, "", shared)
     return Part(node, {name: tensor for name, tensor in step.tensors.items() if name not in shared})
 
 
-def _with_shared_masks(node: dict[str, Any], prefix: str, shared: set[str]) -> dict[str, Any]:
+def _with_shared_masks(node: dict[str, Any], prefix: str, shared: Mapping[str, int]) -> dict[str, Any]:
     if "members" in node:
         members = [_with_shared_masks(m, prefix + brick_prefix(k), shared) for k, m in enumerate(node["members"])]
         return {**node, "members": members}
-    return {**node, "mask": {"same_as": 0}} if f"{prefix}mask" in shared else node
+    name = f"{prefix}mask"
+    return {**node, "mask": {"same_as": shared[name]}} if name in shared else node
 
 
 def _is_mask(name: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.errors import CheckpointMismatch, OutputNotWritable, PartsInUse
+from trainer.errors import CheckpointMismatch, OutputBusy, OutputNotWritable
 from trainer.parts import PartsFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +64,7 @@ def test_a_second_run_is_told_and_a_killed_one_is_not_in_the_way(tmp_path: Path)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "here\n"
-        with pytest.raises(PartsInUse, match=f"process {first.pid} on"), PartsFolder(output, IDENTITY):
+        with pytest.raises(OutputBusy, match=f"process {first.pid} on"), PartsFolder(output, IDENTITY):
             pass
         first.send_signal(signal.SIGKILL)
         first.wait()

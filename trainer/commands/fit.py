@@ -20,7 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variable", metavar="V", help="variable to learn, if the file has several; U,V,W: components of one array"
     )
     parser.add_argument("--name", metavar="NAME", help="of the array in the model (default: the variable's)")
-    parser.add_argument("--time", metavar="N", type=int, help="time step, counted from 0; -1 is the last")
+    parser.add_argument(
+        "--time",
+        metavar="N",
+        help="time step, counted from 0; -1 is the last; several become a series: all, or FIRST:STOP or FIRST:STOP:STRIDE "
+        "as in Python",
+    )
     _add_size(parser.add_argument_group("how large, how good"))
     _add_training(parser.add_argument_group("how it learns"))
     add_device(parser)
@@ -108,8 +113,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..quantities import parse_bytes, parse_duration
     from ..reading import read_volume
     from ..report import describe_model, emit
+    from ..series import fit_series, parse_time
     from ..settings import FitSettings
     from ..threads import peak_memory
+    from ..volumes import open_volume
 
     budget, size = arguments.time_budget, arguments.target_size
     settings = FitSettings.of(
@@ -134,15 +141,23 @@ def run(arguments: argparse.Namespace) -> int:
     check_writable(output)
     if output.exists() and arguments.input.exists() and output.samefile(arguments.input):
         raise InvalidOption(f"'{output}' is the volume itself; give another name with -o")
-    volume = read_volume(arguments.input, arguments.variable, arguments.time, arguments.name)
     options = FitOptions(device, arguments.checkpoint_interval, arguments.overwrite)
-    result = fit_volume(volume, output, settings, options)
+    time = parse_time(arguments.time)
+    if isinstance(time, slice):
+        with open_volume(arguments.input) as reader:
+            result = fit_series(reader, arguments.variable, time, output, settings, options, arguments.name)
+    else:
+        volume = read_volume(arguments.input, arguments.variable, time, arguments.name)
+        result = fit_volume(volume, output, settings, options)
     if not result.fresh:
         say_on_stderr(f"'{output}' is finished already, with the same volume and settings; nothing to do")
         warning = missed_target(result.training)
         if warning:
             say_on_stderr(warning)
-    described = describe_model(output, read_header(output), result.training)
+    header = read_header(output)
+    described = describe_model(output, header, result.training)
+    if isinstance(time, slice):
+        described["time_steps"] = [step.training for step in header.tree.members]
     described["peak_memory_bytes"] = peak_memory()
     emit(f"{output}", described, arguments.json)
     return 0

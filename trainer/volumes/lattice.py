@@ -93,6 +93,7 @@ class LatticeReader(VolumeReader):
             first.times,
             first.domain.time_units,
             first.notes,
+            tuple(unit for array in arrays for unit in array.units),
         )
 
     def read(

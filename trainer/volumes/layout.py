@@ -26,6 +26,7 @@ class VolumeLayout:
         times: of all steps, in `time_units`; None where the file does not say.
         time_units: their units.
         notes: what the user should know about the way it is read, one line each.
+        units: of the components; empty where the file does not say.
     """
 
     domain: Domain
@@ -38,6 +39,7 @@ class VolumeLayout:
     times: tuple[float, ...] | None = None
     time_units: str = ""
     notes: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
 
     @property
     def components(self) -> int:

@@ -22,7 +22,7 @@ struct Cuts
   // Where each brick but the first begins, as floats that other floats compare with as with the exact
   // numbers.
   std::vector<float> starts;
-  // Where the brick before each ends, likewise; that before the first has never begun.
+  // Where the brick before each of those ends, likewise.
   std::vector<float> ends;
 };
 
@@ -47,7 +47,6 @@ inline void MakeCuts(const amgsrn_partition& partition, Cuts cuts[3])
     cut.exact_starts = partition.starts[axis];
     cut.scales = partition.scales[axis];
     cut.shifts = partition.shifts[axis];
-    cut.ends.push_back(-std::numeric_limits<float>::infinity());
     for (int i = 0; i + 1 < cut.bricks; ++i)
     {
       cut.starts.push_back(AtLeast(cut.exact_starts[i]));

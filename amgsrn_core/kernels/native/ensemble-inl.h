@@ -39,23 +39,30 @@ HWY_INLINE void Locate(const Cuts cuts[3], const float* points, Located& located
   {
     const Cuts& cut = cuts[axis];
     const float* const x = points + axis * kBlock;
-    HWY_ALIGN std::int32_t index[kBlock] = {};
+    HWY_ALIGN std::int32_t begun[kBlock] = {};
     for (const float start : cut.starts)
     {
       for (int p = 0; p < kBlock; ++p)
       {
-        index[p] += x[p] >= start ? 1 : 0;
+        begun[p] += x[p] >= start ? 1 : 0;
       }
     }
     for (int p = 0; p < kBlock; ++p)
     {
-      located.brick[p] += cut.stride * index[p];
+      located.brick[p] += cut.stride * begun[p];
     }
-    if (cut.inverse_width > 0.0 && !cut.starts.empty())
+    if (cut.inverse_width > 0.0)
     {
+      for (const float end : cut.ends)
+      {
+        for (int p = 0; p < kBlock; ++p)
+        {
+          begun[p] -= x[p] >= end ? 1 : 0;
+        }
+      }
       for (int p = 0; p < kBlock; ++p)
       {
-        located.shared[p] |= x[p] < cut.ends[index[p]] ? 1 << axis : 0;
+        located.shared[p] |= begun[p] << axis;
       }
     }
   }
@@ -66,6 +73,10 @@ template <class Visit>
 HWY_INLINE void VisitBricks(const Cuts cuts[3], const Located& located, const int point, const Visit& visit)
 {
   const int shared = located.shared[point];
+  if (shared == 0)
+  {
+    return visit(located.brick[point]);
+  }
   for (int before = shared;; before = (before - 1) & shared)
   {
     int brick = located.brick[point];

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Learning one brick: from its place in the volume to a model file."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from amgsrn_core.models import ConstantField, Mask, MaskedField
+from amgsrn_core.storage import save_field
+
+from ..checkpoint import checkpoint_path
+from ..errors import FitDiverged
+from ..fitting import Fit, FitOptions
+from ..interrupts import Interrupts
+from ..threads import peak_memory
+from ..volumes import Volume, VolumeSource, open_volume
+from ..volumes.names import array_name
+from ..volumes.region import Region, slices
+from ..volumes.settle import settle
+from .halos import Halos, read_brick
+from .task import BrickSummary, BrickTask
+
+Watch = Callable[[float, float | None], object]
+
+
+def fit_brick(
+    task: BrickTask,
+    output: Path,
+    interrupts: Interrupts,
+    halos: Halos | None = None,
+    when_read: Callable[[], object] | None = None,
+    watch: Watch | None = None,
+) -> BrickSummary:
+    """Learn a brick and write its model, all or nothing; goes on from a checkpoint beside the output if there is one.
+
+    Args:
+        task: which brick, and how.
+        output: its model file.
+        interrupts: asked between steps.
+        halos: layers of values that neighbours share, see `read_brick`.
+        when_read: called when the file is not needed any more.
+        watch: see `FitOptions`.
+
+    Raises:
+        VolumeError, FitDiverged, FitInterrupted, ModelNotWritable: see `fit_volume`.
+    """
+    began, began_cpu = time.monotonic(), time.process_time()
+    volume, bytes_read = _read(task, halos)
+    if when_read is not None:
+        when_read()
+    region = _within(task.own, task.extent)
+    own_values = volume.values[slices(region)]
+    fingerprint = volume.fingerprint()
+    learned = _nothing_to_learn(volume, output) or _fit(task, volume, output, region, fingerprint, interrupts, watch)
+    return BrickSummary(
+        brick=task.brick,
+        valid=int(np.isfinite(own_values[..., 0]).sum()),
+        ranges=volume.ranges if volume.valid else (),
+        seconds=round(time.monotonic() - began + learned.pop("seconds_before"), 3),
+        cpu_seconds=round(time.process_time() - began_cpu + learned.pop("cpu_seconds_before"), 3),
+        bytes_read=bytes_read,
+        bytes_needed=volume.source.bytes,
+        peak_memory=peak_memory(),
+        fingerprint=fingerprint,
+        **learned,
+    )
+
+
+def _read(task: BrickTask, halos: Halos | None) -> tuple[Volume, int]:
+    """The brick's volume, which may have no valid value at all, and the bytes decoded for it."""
+    with open_volume(task.input) as reader:
+        layout = reader.layout(task.variables, task.time)
+        before = reader.bytes_read
+        values = read_brick(reader, task.variables, task.time, task.partition, task.brick, layout.components, halos)
+        bytes_read = reader.bytes_read - before
+    ranges, valid = settle(values)
+    needed = values.size * layout.itemsize
+    source = VolumeSource(Path(task.input).name, task.variables, task.time, needed)
+    name = task.name or array_name(task.variables)
+    names = () if layout.names == task.variables else layout.names
+    units = layout.units or ("",) * layout.components
+    domain = layout.domain.part(task.extent)
+    volume = Volume(values, domain, name, units, ranges, valid, source, component_names=names)
+    return volume, bytes_read
+
+
+def _nothing_to_learn(volume: Volume, output: Path) -> dict[str, Any] | None:
+    """Write a brick in which all values are the same, or missing; None if there is anything to learn."""
+    if any(low < high for low, high in volume.ranges):
+        return None
+    values = tuple(low for low, _ in volume.ranges) if volume.valid else None
+    info = (
+        volume.array_info() if volume.valid else replace(volume, ranges=((0.0, 0.0),) * volume.components).array_info()
+    )
+    field: ConstantField | MaskedField = ConstantField(values, volume.domain, info)
+    if volume.valid and volume.missing:
+        field = MaskedField(field, Mask.of(np.isfinite(volume.values[..., 0])))
+    save_field(output, field)
+    nothing = (0.0,) * volume.components
+    return {
+        "kind": "constant",
+        "rmse": nothing,
+        "max_abs_error": nothing,
+        "parameters": 0,
+        "steps": 0,
+        "points": 0,
+        "seconds_before": 0.0,
+        "cpu_seconds_before": 0.0,
+    }
+
+
+def _fit(
+    task: BrickTask,
+    volume: Volume,
+    output: Path,
+    region: Region,
+    fingerprint: str,
+    interrupts: Interrupts,
+    watch: Watch | None,
+) -> dict[str, Any]:
+    options = FitOptions(
+        torch.device(task.device),
+        task.checkpoint_interval,
+        overwrite=True,
+        quiet=True,
+        say=lambda message: None,
+        watch=watch,
+        region=region,
+    )
+    identity = {**task.settings.to_dict(), "brick": task.brick, "extent": task.extent, "fingerprint": fingerprint}
+    fit = Fit(volume, output, task.settings, options, identity)
+    began, began_cpu = time.monotonic(), time.process_time()
+    try:
+        training = fit.run(interrupts)
+    except FitDiverged as error:
+        # There would be no end to it when the run is repeated.
+        with contextlib.suppress(OSError):
+            checkpoint_path(output).unlink()
+        raise FitDiverged(error.step, task.brick) from error
+    parts = training.get("components") or [training]
+    return {
+        "kind": "amgsrn",
+        "rmse": tuple(float(part["rmse"]) for part in parts),
+        "max_abs_error": tuple(float(part["max_abs_error"]) for part in parts),
+        "parameters": training["parameters"],
+        "steps": training["steps"],
+        "points": training["points"],
+        "psnr_db": training["psnr_db"],
+        "target_reached": training.get("target_reached", True),
+        # What earlier runs of this brick, ended before its end, have cost.
+        "seconds_before": max(0.0, training["seconds"] - (time.monotonic() - began)),
+        "cpu_seconds_before": max(0.0, training["cpu_seconds"] - (time.process_time() - began_cpu)),
+    }
+
+
+def _within(region: Region, extent: Region) -> Region:
+    """A part of the volume, counted from the first node of an extent."""
+    x, y, z = ((first - start, last - start) for (first, last), (start, _) in zip(region, extent, strict=True))
+    return (x, y, z)
