@@ -45,7 +45,9 @@ class LibraryMissing(VolumeError):
     """A format needs a library that is not installed."""
 
     def __init__(self, path: str | Path, library: str, packages: str) -> None:
-        super().__init__(f"reading '{path}' needs {library}, which is not installed; install it: pip install {packages}")
+        super().__init__(
+            f"reading '{path}' needs {library}, which is not installed; install it: pip install {packages}"
+        )
 
 
 class VolumeFileDamaged(VolumeError):
