@@ -40,6 +40,13 @@ class KernelsUnavailable(AmgsrnError):
         super().__init__(f"{variable}={wanted} cannot be used: {reason}")
 
 
+class InvalidSetting(AmgsrnError):
+    """An environment variable has a value that means nothing."""
+
+    def __init__(self, variable: str, value: str, remedy: str) -> None:
+        super().__init__(f"{variable}={value} cannot be used: {remedy}")
+
+
 class NotEnoughMemory(AmgsrnError):
     """A request needs more memory than there is; nothing was allocated."""
 

@@ -39,8 +39,12 @@ paraview_plugin_version = "0.1"
     </StringVectorProperty>
     <DoubleVectorProperty name="TimestepValues" repeatable="1" information_only="1" si_class="vtkSITimeStepsProperty">
       <TimeStepsInformationHelper/>
-      <Documentation>The time of the data, if the model knows it.</Documentation>
+      <Documentation>The times of the model's steps, or of the data, if the model knows it.</Documentation>
     </DoubleVectorProperty>
+    <IntVectorProperty name="InterpolateInTime" command="SetInterpolateInTime" number_of_elements="1" default_values="0">
+      <BooleanDomain name="bool"/>
+      <Documentation>Between two time steps: blend the values of both, instead of showing the nearer one.</Documentation>
+    </IntVectorProperty>
     <IntVectorProperty name="Sampling" command="SetSampling" number_of_elements="1" default_values="0">
       <EnumerationDomain name="enum">
         <Entry value="0" text="Preview"/>
@@ -62,6 +66,12 @@ paraview_plugin_version = "0.1"
         <PropertyWidgetDecorator type="GenericDecorator" mode="visibility" property="Sampling" value="2"/>
         <PropertyWidgetDecorator type="GenericDecorator" mode="enabled_state" property="Sampling" value="2"/>
       </Hints>
+    </IntVectorProperty>
+    <IntVectorProperty name="PlainImageData" command="SetPlainImageData" number_of_elements="1" default_values="0"
+                       panel_visibility="advanced">
+      <BooleanDomain name="bool"/>
+      <Documentation>Of a model with gaps: give image data in place of a uniform grid, whose points and cells are hidden alike. Extract
+      Subset needs that; contours are frayed beside the gaps then.</Documentation>
     </IntVectorProperty>
 """)
 class NeuralVolumeReader(_Reader):

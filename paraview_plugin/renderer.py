@@ -7,15 +7,17 @@ A picture in progress is kept per mapper; the same request continues it, any oth
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from amgsrn_core import Field, open_field
+from amgsrn_core import Field
 from amgsrn_core.errors import NotAModelFile
-from amgsrn_core.raymarch import Camera, ProgressivePicture, Scene, Speed, TransferFunction
+from amgsrn_core.raymarch import MAGNITUDE, Camera, ProgressivePicture, Scene, TransferFunction
+
+from .open_models import open_model
 
 Request = dict[str, Any]
 
@@ -23,7 +25,6 @@ Request = dict[str, Any]
 _INTERACTIVE_MS = 80.0
 # Two pictures per mapper, so that the two eyes of a stereo view do not restart each other.
 _PICTURES_PER_MAPPER = 2
-_OPEN_MODELS = 4
 # Entries of a request that decide the picture and compare by value; the colour table and the depth are compared apart.
 _DECISIVE = (
     "model",
@@ -34,32 +35,37 @@ _DECISIVE = (
     "model_to_world",
     "clipping_planes",
     "range",
+    "component",
     "unit_distance",
     "samples_per_voxel",
 )
 
 
-class _Model:
-    """An open model and how fast it proved to be on this machine."""
+@dataclass(frozen=True)
+class _Descriptor:
+    """What the data says about the model behind it, see docs/architecture.md."""
 
-    def __init__(self, field: Field) -> None:
-        self.field = field
-        self.speed = Speed()
+    file: str
+    array: str
+    stamp: str
+    time: float | None
+    interpolate: bool
 
 
 class _Drawing:
     """A picture in progress and the request that it answers."""
 
-    def __init__(self, request: Request, model: _Model) -> None:
+    def __init__(self, request: Request, descriptor: _Descriptor) -> None:
         self._request = _decisive(request)
         self._depth = _depth(request).copy()
-        self.picture = ProgressivePicture(model.field, _scene(request, model.field, self._depth), model.speed)
+        model = open_model(descriptor.file, descriptor.stamp)
+        field = model.at(descriptor.time, descriptor.interpolate)
+        self.picture = ProgressivePicture(field, _scene(request, field, self._depth), model.speed)
 
     def answers(self, request: Request) -> bool:
         return self._request == _decisive(request) and np.array_equal(self._depth, _depth(request))
 
 
-_models: OrderedDict[str, _Model] = OrderedDict()
 _drawings: dict[int, list[_Drawing]] = {}
 
 
@@ -74,7 +80,7 @@ def render(request: Request) -> tuple[bool, float]:
     """
     image = np.frombuffer(request["image"], np.uint8).reshape(request["height"], request["width"], 4)
     descriptor = _parse(request["model"])
-    if descriptor["array"] != request["array"]:
+    if descriptor.array != request["array"]:
         image[:] = 0
         return True, 1.0
     picture = _drawing(request, descriptor).picture
@@ -95,32 +101,29 @@ def _time_slice(request: Request) -> float | None:
     return milliseconds / 1e3 if milliseconds > 0 else None
 
 
-def _drawing(request: Request, descriptor: dict[str, Any]) -> _Drawing:
+def _drawing(request: Request, descriptor: _Descriptor) -> _Drawing:
     drawings = _drawings.setdefault(request["key"], [])
     for drawing in drawings:
         if drawing.answers(request):
             return drawing
-    drawing = _Drawing(request, _model(request["model"], descriptor))
+    drawing = _Drawing(request, descriptor)
     drawings.insert(0, drawing)
     del drawings[_PICTURES_PER_MAPPER:]
     return drawing
 
 
-def _model(text: str, descriptor: dict[str, Any]) -> _Model:
-    # The descriptor has the file's time stamp, so that a model that was fitted anew is opened anew.
-    if text not in _models:
-        _models[text] = _Model(open_field(descriptor["file"]))
-        while len(_models) > _OPEN_MODELS:
-            _models.popitem(last=False)
-    _models.move_to_end(text)
-    return _models[text]
-
-
-def _parse(text: str) -> dict[str, Any]:
+def _parse(text: str) -> _Descriptor:
     try:
-        descriptor = json.loads(text)
-        return {"file": str(descriptor["file"]), "array": str(descriptor["array"])}
-    except (ValueError, KeyError, TypeError) as error:
+        entries = json.loads(text)
+        time = entries.get("time")
+        return _Descriptor(
+            file=str(entries["file"]),
+            array=str(entries["array"]),
+            stamp=str(entries.get("stamp", "")),
+            time=None if time is None else float(time),
+            interpolate=bool(entries.get("interpolate", False)),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotAModelFile("field data array amgsrn_model", f"unreadable descriptor: {error!r}") from error
 
 
@@ -147,11 +150,17 @@ def _scene(request: Request, field: Field, depth: np.ndarray) -> Scene:
         transfer_function=TransferFunction(torch.from_numpy(table), (float(low), float(high))),
         unit_distance=float(request["unit_distance"]),
         step=field.domain.smallest_spacing / float(request["samples_per_voxel"]),
+        component=_component(request, field),
         depth=depth,
         clipping_planes=_planes_in_data(
             np.array(request["clipping_planes"], np.float64).reshape(-1, 6), model_to_world
         ),
     )
+
+
+def _component(request: Request, field: Field) -> int:
+    # A colour map may be left at a component of an earlier array; like VTK, take the last one there is.
+    return max(MAGNITUDE, min(int(request["component"]), field.array.components - 1))
 
 
 def _planes_in_data(planes: np.ndarray, model_to_world: np.ndarray) -> np.ndarray:

@@ -17,12 +17,17 @@ from .opening import open_step
 from .progress import Display
 from .reading import read_volume
 from .report import describe_model
-from .volumes import open_volume
+from .volumes import RawFormat, open_volume
 from .volumes.names import asked_for
 
 
 def evaluate(
-    model: Path, volume_file: Path, variable: str | None = None, time: int | None = None, device: str = "auto"
+    model: Path,
+    volume_file: Path,
+    variable: str | None = None,
+    time: int | None = None,
+    device: str = "auto",
+    raw: RawFormat | None = None,
 ) -> dict[str, Any]:
     """Errors of a model over all valid values of a volume, JSON-ready, and what measuring them cost.
 
@@ -31,6 +36,7 @@ def evaluate(
         volume_file: the volume.
         variable, time: as for `VolumeReader.read`; those that the model was made from if left out. Of a series, `time` is a
             step of the model, which is compared with the step of the volume that it was made from.
+        raw: what the file holds if it has nothing but numbers.
 
     Raises:
         ModelFileError, VolumeError, DeviceUnavailable: see there.
@@ -40,7 +46,8 @@ def evaluate(
     started, started_cpu = clock.monotonic(), clock.process_time()
     header = read_header(model)
     step = _step(model, header, time)
-    volume = read_volume(volume_file, *_defaults(header, volume_file, variable, time, step))
+    chosen_variable, chosen_time = _defaults(header, volume_file, variable, time, step, raw)
+    volume = read_volume(volume_file, chosen_variable, chosen_time, raw=raw)
     field = open_step(model, device, step)
     if volume.shape != field.domain.shape:
         raise ShapeMismatch(model, field.domain.shape, volume_file, volume.shape)
@@ -75,11 +82,16 @@ def _step(model: Path, header: ModelHeader, time: int | None) -> int | None:
 
 
 def _defaults(
-    header: ModelHeader, volume_file: Path, variable: str | None, time: int | None, step: int | None
+    header: ModelHeader,
+    volume_file: Path,
+    variable: str | None,
+    time: int | None,
+    step: int | None,
+    raw: RawFormat | None,
 ) -> tuple[str | None, int | None]:
     """Variable and time to compare with: what is asked for, else what the model was made from, as far as it fits."""
     source = header.training.get("source", {})
-    with open_volume(volume_file) as reader:
+    with open_volume(volume_file, raw) as reader:
         candidates = {info.name: info for info in reader.variables()}
     if variable is None:
         name = source.get("variable", header.array.name)

@@ -16,6 +16,7 @@ from ..errors import ModelFileDamaged
 from ..field import Field
 from ..models.amgsrn import AMGSRN, AMGSRNField
 from ..models.constant import ConstantField
+from ..models.ensemble import EnsembleField
 from ..models.masked import Mask, MaskedField
 from ..models.series import SeriesField
 from .container import TensorFile
@@ -152,11 +153,14 @@ class _Loader:
             raise ModelFileDamaged(self._file.path, f"{node.label}: {error}" if node.label else str(error)) from error
 
     def _ensemble(self, node: EnsembleNode) -> Field:
-        from ..models.ensemble import EnsembleField
-
         header = self._header
         return EnsembleField(
-            header.domain, header.array, node.partition, lambda brick: self.field(node.nodes[brick]), self._device
+            header.domain,
+            header.array,
+            node.partition,
+            lambda brick: self.field(node.nodes[brick]),
+            self._device,
+            has_gaps=any(_has_gaps(member) for member in node.nodes),
         )
 
     def _series(self, node: SeriesNode) -> SeriesField:
@@ -178,3 +182,10 @@ def _leaves(node: Node) -> list[LeafNode]:
 
 def _product(shape: tuple[int, int, int]) -> int:
     return shape[0] * shape[1] * shape[2]
+
+
+def _has_gaps(brick: Node) -> bool:
+    """Whether there are places in a brick that have no value."""
+    if isinstance(brick, ConstantNode) and brick.values is None:
+        return True
+    return isinstance(brick, LeafNode) and brick.mask_prefix is not None

@@ -65,6 +65,11 @@ class Node:
         """Learned values in it and below."""
         return sum(member.parameters for member in self.members)
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether there are places with no value in it or below."""
+        return any(member.has_gaps for member in self.members)
+
     def walk(self) -> Iterator[Node]:
         """The node and all below it."""
         yield self
@@ -91,6 +96,10 @@ class LeafNode(Node):
     """
 
     mask_prefix: str | None = None
+
+    @property
+    def has_gaps(self) -> bool:
+        return self.mask_prefix is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +128,10 @@ class ConstantNode(LeafNode):
     """
 
     values: tuple[float, ...] | None
+
+    @property
+    def has_gaps(self) -> bool:
+        return self.values is None or super().has_gaps
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ Dimensions = tuple[int, int, int]
 PREVIEW_POINTS = 1 << 18
 # What evaluating a batch takes besides the result; an upper estimate.
 _WORKING_BYTES = 256 << 20
+# A byte for the point, one for the cell, and what it takes to find them.
+_BYTES_OF_FLAGS = 5
 
 
 def preview_dimensions(native: Dimensions, limit: int = PREVIEW_POINTS) -> Dimensions:
@@ -33,9 +35,9 @@ def preview_dimensions(native: Dimensions, limit: int = PREVIEW_POINTS) -> Dimen
     return _shrunk(native, low)
 
 
-def sample_bytes(dimensions: Dimensions, components: int) -> int:
-    """Memory that sampling float32 values at that many points needs at its peak."""
-    return 4 * components * math.prod(dimensions) + _WORKING_BYTES
+def sample_bytes(dimensions: Dimensions, components: int, has_gaps: bool = False) -> int:
+    """Memory that sampling float32 values at that many points needs at its peak, with the flags of what is hidden."""
+    return (4 * components + (_BYTES_OF_FLAGS if has_gaps else 0)) * math.prod(dimensions) + _WORKING_BYTES
 
 
 def available_bytes() -> int | None:

@@ -16,7 +16,8 @@ from amgsrn_core import ArrayInfo, Axis, Domain, save_field
 from amgsrn_core.errors import ModelFileMissing, NotAModelFile
 from amgsrn_core.models import AMGSRN, AMGSRNConfig, AMGSRNField
 from amgsrn_core.raymarch import orbit_camera
-from paraview_plugin import renderer
+from amgsrn_core.storage import ModelHeader, part_of_field, series_description, step_prefix, write_tree
+from paraview_plugin import open_models, renderer
 
 KEY = 4711
 DOMAIN = Domain((Axis.uniform(24, -1.0, 0.5), Axis.uniform(16, 3.0, 0.5), Axis.uniform(20, 0.0, 0.5)))
@@ -28,12 +29,27 @@ def forget() -> Iterator[None]:
     renderer.release(KEY)
 
 
-def write_model(path: Path, seed: int) -> str:
-    network = AMGSRN(AMGSRNConfig(grids=2, resolution=(8, 8, 8), hidden=(16,)), seed)
+def make_field(seed: int, components: int = 1) -> AMGSRNField:
+    network = AMGSRN(AMGSRNConfig(grids=2, resolution=(8, 8, 8), hidden=(16,), outputs=components), seed)
     with torch.no_grad():
         network.grids.copy_(torch.randn(network.grids.shape, generator=torch.Generator().manual_seed(seed)))
-    save_field(path, AMGSRNField(network, DOMAIN, ArrayInfo("density", "", (0.0, 1.0))))
-    return json.dumps({"file": str(path), "array": "density", "stamp": str(seed)})
+    return AMGSRNField(network, DOMAIN, ArrayInfo("density", "", (0.0, 1.0), components))
+
+
+def describe(path: Path, stamp: object, **more: Any) -> str:
+    return json.dumps({"file": str(path), "array": "density", "stamp": str(stamp), **more})
+
+
+def write_model(path: Path, seed: int, components: int = 1) -> str:
+    save_field(path, make_field(seed, components))
+    return describe(path, seed)
+
+
+def write_series(path: Path, times: tuple[float, ...]) -> None:
+    fields = [make_field(seed) for seed in range(len(times))]
+    steps = [part_of_field(field) for field in fields]
+    header = ModelHeader(series_description(times, [s.node for s in steps]), DOMAIN, fields[0].array)
+    write_tree(path, header, [(step_prefix(i), step.tensors) for i, step in enumerate(steps)])
 
 
 def request(model: str, width: int = 60, height: int = 40, **changes: Any) -> dict[str, Any]:
@@ -50,6 +66,7 @@ def request(model: str, width: int = 60, height: int = 40, **changes: Any) -> di
         "clipping_planes": (),
         "table": memoryview(table).cast("B"),
         "range": (-1.0, 1.0),
+        "component": -1,
         "unit_distance": 2.0,
         "samples_per_voxel": 1.0,
         "interactive": False,
@@ -119,6 +136,42 @@ def test_a_model_that_was_fitted_anew_is_opened_anew(tmp_path: Path) -> None:
     before = drawn(write_model(tmp_path / "a.amgsrn", 1))
     after = drawn(write_model(tmp_path / "a.amgsrn", 2))
     assert np.abs(before - after).max() > 3
+
+
+def test_components_and_the_magnitude_have_their_own_pictures(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "a.amgsrn", 1, components=3)
+    pictures = [drawn(model, component=component) for component in (-1, 0, 1, 2)]
+    for i, one in enumerate(pictures):
+        assert all(np.abs(one - other).max() > 3 for other in pictures[:i])
+    # A colour map that was at a component which this array does not have.
+    np.testing.assert_array_equal(drawn(model, component=7), pictures[3])
+    single = write_model(tmp_path / "b.amgsrn", 1)
+    np.testing.assert_array_equal(drawn(single, component=2), drawn(single, component=-1))
+
+
+def test_the_picture_is_that_of_the_time_in_the_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "series.amgsrn"
+    write_series(path, (0.0, 1.0, 4.0))
+    for i, time in enumerate((0.0, 1.0, 4.0)):
+        step = drawn(write_model(tmp_path / f"{i}.amgsrn", i))
+        np.testing.assert_array_equal(drawn(describe(path, 1, time=time, interpolate=False)), step)
+    between = drawn(describe(path, 1, time=2.5, interpolate=True))
+    assert np.abs(between - drawn(describe(path, 1, time=1.0, interpolate=False))).max() > 3
+    assert np.abs(between - drawn(describe(path, 1, time=4.0, interpolate=False))).max() > 3
+
+
+def test_a_file_is_opened_once_and_few_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "series.amgsrn"
+    write_series(path, (0.0, 1.0))
+    series = open_models.open_model(str(path), "1")
+    assert open_models.open_model(str(path), "1") is series
+    assert series.at(0.0).domain.time == 0.0
+    assert series.at(0.8).domain.time == 1.0
+    assert series.at(0.8, interpolate=True).domain.time == 0.8
+    for i in range(4):
+        write_model(tmp_path / f"{i}.amgsrn", i)
+        open_models.open_model(str(tmp_path / f"{i}.amgsrn"), str(i))
+    assert open_models.open_model(str(path), "1") is not series
 
 
 def test_another_array_draws_nothing(tmp_path: Path) -> None:

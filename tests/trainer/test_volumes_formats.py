@@ -266,3 +266,30 @@ def test_a_part_of_a_raw_file_is_a_slice(tmp_path_factory, region):
         values().tofile(path)
     with open_volume(path) as reader:
         np.testing.assert_array_equal(reader.read(region=region).values[..., 0], values()[slices(region)])
+
+
+# ---- on the command line
+
+
+@pytest.mark.slow
+def test_a_raw_file_is_learned_and_compared(tmp_path, trainer, smooth_volume):
+    import json
+
+    path = tmp_path / "head.bin"
+    path.write_bytes(bytes(16) + smooth_volume((12, 14, 16)).astype(">f4").tobytes())
+    options = ["--shape", "16,14,12", "--dtype", "float32", "--byte-order", "big", "--header-bytes", 16]
+    options += ["--spacing", "0.5,1,2", "--origin=-1,0,3"]
+    model = tmp_path / "head.amgsrn"
+    done = trainer("fit", path, "-o", model, "--steps", 60, "--batch", 500, "--json", *options)
+    assert done.returncode == 0, done.stderr
+    fitted = json.loads(done.stdout)
+    done = trainer("evaluate", model, path, "--json", *options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["psnr_db"] == pytest.approx(fitted["psnr_db"], abs=0.1)
+    # Bricks are read by other processes.
+    bricks = ["--bricks", "2,1,1", "--ghost", 1, "--workers", 1, "--only-bricks", "1"]
+    done = trainer("fit", path, "-o", tmp_path / "b.amgsrn", "--steps", 60, "--batch", 500, *bricks, "--json", *options)
+    assert done.returncode == 0, done.stderr
+    done = trainer("fit", path, "-o", tmp_path / "other.amgsrn", *options, "--dtype", "float33")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--dtype float33 is not known" in done.stderr

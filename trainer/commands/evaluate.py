@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .common import add_device, add_json
+from .common import add_device, add_format, add_json, raw_format
 
 NAME = "evaluate"
 HELP = "compare a model with the volume it was made from"
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", type=Path, help="volume file")
     parser.add_argument("--variable", metavar="V", help="variable to compare with (default: the model's)")
     parser.add_argument("--time", metavar="N", type=int, help="time step (default: the model's)")
+    add_format(parser)
     add_device(parser)
     add_json(parser)
 
@@ -27,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..evaluation import evaluate
     from ..report import emit
 
-    result = evaluate(arguments.model, arguments.input, arguments.variable, arguments.time, arguments.device)
+    raw = raw_format(arguments)
+    result = evaluate(arguments.model, arguments.input, arguments.variable, arguments.time, arguments.device, raw)
     emit(f"{arguments.model} against {arguments.input}", result, arguments.json)
     return 0

@@ -7,12 +7,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import add_json
+from .common import add_format, add_json, raw_format
 
 if TYPE_CHECKING:
     from ..ensemble.plan import Wishes
     from ..fit import FitOptions
     from ..settings import FitSettings
+    from ..volumes import RawFormat
 
 NAME = "fit"
 HELP = "learn a volume; running it again resumes"
@@ -20,7 +21,7 @@ HELP = "learn a volume; running it again resumes"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("input", metavar="INPUT", type=Path, help="NetCDF file")
+    parser.add_argument("input", metavar="INPUT", type=Path, help="volume: NetCDF, VTK, Exodus, Zarr, GRIB or raw file")
     parser.add_argument("-o", "--output", metavar="OUT.amgsrn", type=Path, required=True, help="model file to write")
     parser.add_argument(
         "--variable", metavar="V", help="variable to learn, if the file has several; U,V,W: components of one array"
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time step, counted from 0; -1 is the last; several become a series: all, or FIRST:STOP or FIRST:STOP:STRIDE "
         "as in Python",
     )
+    add_format(parser)
     _add_size(parser.add_argument_group("how large, how good"))
     _add_training(parser.add_argument_group("how it learns"))
     _add_bricks(parser.add_argument_group("brick by brick, for volumes that are large"))
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         metavar="D",
         default="auto",
-        help="auto (default), cpu, cuda:0, ...; several for bricks: cuda:0,cuda:1",
+        help="auto (default), cpu, cuda:0, ...; several for bricks: cuda:0,cuda:1; cuda with --scheduler: its workers with GPUs",
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of all random numbers (default 0)")
     parser.add_argument(
@@ -190,7 +192,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidOption(
             f"--checkpoint-interval {arguments.checkpoint_interval} makes no sense; give seconds from 0"
         )
-    devices = tuple(str(device) for device in select_devices(arguments.device))
+    # Those of a cluster are not this machine's.
+    elsewhere = arguments.scheduler is not None
+    devices = (arguments.device,) if elsewhere else tuple(str(device) for device in select_devices(arguments.device))
     output: Path = arguments.output
     check_writable(output)
     if output.exists() and arguments.input.exists() and output.samefile(arguments.input):
@@ -204,14 +208,17 @@ def run(arguments: argparse.Namespace) -> int:
         only=None if arguments.only_bricks is None else parse_numbers("--only-bricks", arguments.only_bricks),
         log=arguments.log,
     )
+    raw = raw_format(arguments)
     time = parse_time(arguments.time)
-    options = FitOptions(torch.device(devices[0]), arguments.checkpoint_interval, arguments.overwrite)
+    options = FitOptions(
+        torch.device("cpu" if elsewhere else devices[0]), arguments.checkpoint_interval, arguments.overwrite
+    )
     if isinstance(time, slice):
-        return _fit_series(arguments, time, settings, options, devices, wishes)
-    source = Source.of(arguments.input, arguments.variable, time, arguments.name)
+        return _fit_series(arguments, raw, time, settings, options, devices, wishes)
+    source = Source.of(arguments.input, arguments.variable, time, arguments.name, raw)
     plan = make_plan(source, output, settings, devices, wishes)
     if plan is None:
-        volume = read_volume(arguments.input, arguments.variable, time, arguments.name)
+        volume = read_volume(arguments.input, arguments.variable, time, arguments.name, raw)
         result = fit_volume(volume, output, settings, options)
     else:
         for note in source.layout.notes:
@@ -235,6 +242,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _fit_series(
     arguments: argparse.Namespace,
+    raw: RawFormat | None,
     time: slice,
     settings: FitSettings,
     options: FitOptions,
@@ -250,7 +258,7 @@ def _fit_series(
     from ..threads import peak_memory
 
     output: Path = arguments.output
-    series = Series.of(arguments.input, arguments.variable, time, arguments.name)
+    series = Series.of(arguments.input, arguments.variable, time, arguments.name, raw)
     for note in series.layout.notes:
         say_on_stderr(f"note: {note}")
     bricks = plan_bricks(series, output, first_part(series, output), settings, devices, wishes)

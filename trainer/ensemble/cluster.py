@@ -7,13 +7,14 @@ worker is lost is done again by another, which Dask sees to.
 
 from __future__ import annotations
 
+import os
 import queue
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputNotShared, ResourceLost, SchedulerUnavailable, WorkersDied
-from ..volumes import open_volume
+from ..volumes import RawFormat, open_volume
 from .job import fit_brick
 from .runner import Event, Runner
 from .task import BrickSummary, BrickTask
@@ -125,7 +126,9 @@ class ClusterRunner(Runner):
             self._client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
         except NoWorkers:
             return
-        answers = self._client.run(_try, task.input, task.variables, task.time, fingerprint, on_error="return")
+        answers = self._client.run(
+            _try, task.input, task.raw, task.variables, task.time, fingerprint, on_error="return"
+        )
         for worker, answer in answers.items():
             if isinstance(answer, BaseException):
                 raise InputNotShared(worker, f"{type(answer).__name__}: {answer}")
@@ -173,6 +176,8 @@ def _fit_elsewhere(task: BrickTask, topic: str) -> tuple[BrickSummary, bytes, st
 
     from ..interrupts import Interrupts
 
+    # As in processes of this machine: one for each brick, for bits depend on their number.
+    os.environ["OMP_NUM_THREADS"] = "1"
     worker = get_worker()
     worker.log_event(topic, {"kind": "started", "brick": task.brick, "worker": worker.address})
     with tempfile.TemporaryDirectory(prefix="amgsrn-") as folder:
@@ -181,10 +186,10 @@ def _fit_elsewhere(task: BrickTask, topic: str) -> tuple[BrickSummary, bytes, st
         return summary, output.read_bytes(), worker.address
 
 
-def _try(path: str, variables: tuple[str, ...], time: int | None, fingerprint: str) -> str:
+def _try(path: str, raw: RawFormat | None, variables: tuple[str, ...], time: int | None, fingerprint: str) -> str:
     """On a worker: why it cannot learn bricks of a volume; empty if it can."""
     try:
-        with open_volume(path) as reader:
+        with open_volume(path, raw) as reader:
             found = reader.fingerprint(variables, time)
     except Exception as error:
         return str(error)

@@ -18,7 +18,7 @@ from ..errors import InvalidOption, NothingButMissing
 from ..fit import FitResult, finished_before, missed_target
 from ..progress import Display, say_on_stderr
 from ..settings import FitSettings
-from ..volumes import VolumeReader, open_volume
+from ..volumes import RawFormat, VolumeReader, open_volume
 from ..volumes.layout import VolumeLayout
 from ..volumes.names import array_name
 from ..volumes.settle import settle
@@ -44,6 +44,7 @@ class Source:
         time: the time step; None for a variable without time.
         name: of the array.
         fingerprint: see `VolumeReader.fingerprint`.
+        raw: what the file holds if it has nothing but numbers.
     """
 
     path: Path
@@ -51,19 +52,22 @@ class Source:
     time: int | None
     name: str
     fingerprint: str
+    raw: RawFormat | None = None
 
     @classmethod
-    def of(cls, path: Path, variable: str | None, time: int | None, name: str | None) -> Source:
+    def of(
+        cls, path: Path, variable: str | None, time: int | None, name: str | None, raw: RawFormat | None = None
+    ) -> Source:
         """Look at a file.
 
         Raises:
             VolumeError: see `VolumeReader.read`.
         """
-        with open_volume(path) as reader:
+        with open_volume(path, raw) as reader:
             fingerprint = reader.fingerprint(variable, time)
             layout = reader.layout(variable, time)
         step = None if layout.steps is None else (time or 0) % layout.steps
-        return cls(path.resolve(), layout, step, name or array_name(layout.variables), fingerprint)
+        return cls(path.resolve(), layout, step, name or array_name(layout.variables), fingerprint, raw)
 
     @property
     def grid(self) -> Grid:
@@ -203,7 +207,10 @@ def _look_through(source: Source, partition: Partition, quiet: bool) -> dict[str
     """The spans of the values in the whole volume, which a target in dB is about, and the bytes decoded to find them."""
     components = source.layout.components
     lows, highs = [math.inf] * components, [-math.inf] * components
-    with open_volume(source.path) as reader, Display("looking through", partition.count, quiet=quiet) as display:
+    with (
+        open_volume(source.path, source.raw) as reader,
+        Display("looking through", partition.count, quiet=quiet) as display,
+    ):
         for brick in range(partition.count):
             ranges, _ = settle(_values(reader, source, partition, brick))
             lows = [min(low, found) for low, (found, _) in zip(lows, ranges, strict=True)]
@@ -241,6 +248,7 @@ def _tasks(
             spans,
             options.devices[0],
             options.checkpoint_interval,
+            source.raw,
         )
         for brick in range(partition.count)
     }
@@ -261,7 +269,7 @@ def _runner(
     if options.scheduler is not None:
         from .cluster import ClusterRunner
 
-        return ClusterRunner(options.scheduler, tasks[0], source.fingerprint, options.devices[0] != "cpu")
+        return ClusterRunner(options.scheduler, tasks[0], source.fingerprint, options.devices[0] not in ("auto", "cpu"))
     devices = [options.devices[k % len(options.devices)] for k in range(workers)]
     return LocalRunner(parts.folder, devices, max(1, thread_count() // options.resources.workers))
 

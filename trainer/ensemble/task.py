@@ -10,6 +10,7 @@ from typing import Any
 from amgsrn_core.partition import Partition
 
 from ..settings import FitSettings
+from ..volumes import RawFormat
 from ..volumes.region import Region
 from ..volumes.volume import Range
 
@@ -28,6 +29,7 @@ class BrickTask:
         spans: of the values of each component in the whole volume, where `settings.target_psnr` is in units of them.
         device: where to train.
         checkpoint_interval: seconds.
+        raw: what the file holds if it has nothing but numbers.
     """
 
     brick: int
@@ -40,6 +42,7 @@ class BrickTask:
     spans: tuple[float, ...] | None = None
     device: str = "cpu"
     checkpoint_interval: float = 10.0
+    raw: RawFormat | None = None
 
     @property
     def extent(self) -> Region:
@@ -65,6 +68,7 @@ class BrickSummary:
         brick: its number.
         kind: 'amgsrn', or 'constant' where there was nothing to learn.
         valid: number of its own nodes with a value.
+        counted: number of nodes over which its errors are: the same, but for meshes, whose own nodes count.
         ranges: (lowest, highest) valid value of each component in its extent; empty if there is none.
         rmse: root mean square error of each component over its own nodes, data units.
         max_abs_error: likewise.
@@ -82,6 +86,7 @@ class BrickSummary:
     brick: int
     kind: str
     valid: int
+    counted: int
     ranges: tuple[Range, ...]
     rmse: tuple[float, ...]
     max_abs_error: tuple[float, ...]

@@ -58,7 +58,7 @@ def fit_series(
     done = finished_before(output, identity, options.overwrite)
     if done is not None:
         return FitResult(done, fresh=False)
-    with PartsFolder(output, identity, options.overwrite) as parts, open_volume(series.path) as reader:
+    with PartsFolder(output, identity, options.overwrite) as parts, open_volume(series.path, series.raw) as reader:
         way = (
             BrickFit(series, settings, bricks) if bricks is not None else NetworkFit(series, reader, settings, options)
         )

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..errors import InvalidOption
-from ..volumes import open_volume
+from ..volumes import RawFormat, open_volume
 from ..volumes.layout import VolumeLayout
 from .selection import select
 
@@ -24,6 +24,7 @@ class Series:
         layout: of all steps.
         steps: numbers of those that were chosen, ascending.
         fingerprints: of the first and the last of them, see `VolumeReader.fingerprint`.
+        raw: see `open_volume`.
     """
 
     path: Path
@@ -32,24 +33,26 @@ class Series:
     layout: VolumeLayout
     steps: tuple[int, ...]
     fingerprints: tuple[str, ...]
+    raw: RawFormat | None = None
 
     @classmethod
-    def of(cls, path: Path, variables: str | None, chosen: slice, name: str | None = None) -> Series:
+    def of(
+        cls, path: Path, variables: str | None, chosen: slice, name: str | None = None, raw: RawFormat | None = None
+    ) -> Series:
         """Look at a file.
 
         Raises:
             InvalidOption: it has no such steps.
             VolumeError: see `VolumeReader.layout`.
         """
-        with open_volume(path) as reader:
+        with open_volume(path, raw) as reader:
             layout = reader.layout(variables)
             if layout.steps is None:
                 raise InvalidOption(f"'{','.join(layout.variables)}' has no time steps; leave out --time")
             steps = tuple(select(chosen, layout.steps))
             ends = dict.fromkeys((steps[0], steps[-1]))
-            return cls(
-                path, variables, name, layout, steps, tuple(reader.fingerprint(variables, step) for step in ends)
-            )
+            fingerprints = tuple(reader.fingerprint(variables, step) for step in ends)
+            return cls(path, variables, name, layout, steps, fingerprints, raw)
 
     @property
     def times(self) -> tuple[float, ...]:

@@ -140,7 +140,7 @@ def plan_bricks(
 
 
 def _source(series: Series, position: int) -> Source:
-    return Source.of(series.path, series.variables, series.steps[position], series.name)
+    return Source.of(series.path, series.variables, series.steps[position], series.name, series.raw)
 
 
 def _what(series: Series, position: int) -> str:

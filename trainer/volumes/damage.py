@@ -17,8 +17,9 @@ def damage_reported(path: Path, *errors: type[Exception]) -> Iterator[None]:
     Raises:
         VolumeFileDamaged: the library found something wrong.
     """
+    known: tuple[type[Exception], ...] = (OSError, RuntimeError, IndexError, KeyError, ValueError, EOFError, *errors)
     try:
         yield
-    except (OSError, RuntimeError, IndexError, KeyError, ValueError, EOFError, *errors) as error:
+    except known as error:
         reason = str(error).split("\n")[0].replace(f": '{path}'", "")
         raise VolumeFileDamaged(path, reason or type(error).__name__) from error
