@@ -78,4 +78,4 @@ def _ranges(array: ArrayInfo) -> dict[str, str]:
 
 
 def _lines(title: str, values: Mapping[str, Any]) -> str:
-    return "\n".join([title, *(f"  {key:<20}{value}" for key, value in values.items() if value is not None)])
+    return "\n".join([title, *(f"  {key + ' ':<20}{value}" for key, value in values.items() if value is not None)])
