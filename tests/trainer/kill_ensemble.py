@@ -66,7 +66,8 @@ def start(volume: Path, output: Path) -> subprocess.Popen[bytes]:
     """A run in the background."""
     command = [sys.executable, "-m", "trainer", "fit", volume, "-o", output, *SETTINGS, "--checkpoint-interval", "0.2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([str(part) for part in command], env=environment, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([str(part) for part in command], env=environment, **quiet)
 
 
 if __name__ == "__main__":
