@@ -27,7 +27,7 @@ GpuBatchedFit = importlib.import_module("amgsrn_core.kernels.gpu.batched_fit").G
 
 # With a larger epsilon than training has, steps depend smoothly on gradients, and can be compared number by number.
 SMOOTH = AdamSettings(eps=1e-3)
-few_examples = settings(max_examples=8)
+few_examples = settings(max_examples=4)
 
 Batch = tuple[torch.Tensor, torch.Tensor, list[int]]
 
@@ -168,17 +168,17 @@ def test_a_frozen_network_does_not_change_and_the_others_do_not_notice(
     assert bool(states[1].step(points, targets, RATES[0]).isnan().all())
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_kernels_train_each_network_as_they_would_alone(seed: int) -> None:
-    """40 steps, in which the networks learn something."""
-    config = AMGSRNConfig(6, 2, (5, 5, 5), (16, 16), transform="srt")
+@pytest.mark.slow
+def test_the_kernels_train_each_network_as_they_would_alone() -> None:
+    """20 steps, in which the networks learn something."""
+    config = AMGSRNConfig(6, 2, (5, 5, 5), (16,), transform="srt")
     together, alone = some_networks(config, 2, DEVICE), some_networks(config, 2, DEVICE)
     state, adam = kernels_state(together), AdamSettings((0.8, 0.99))
     states = [TorchFit(n.learned(), adam, ops.mean_squared_error) for n in alone]
-    generator, rates = torch.Generator().manual_seed(seed), Rates(0.02, 0.0035, 3e-4)
+    generator, rates = torch.Generator().manual_seed(0), Rates(0.02, 0.0035, 3e-4)
     curve = []
-    for _ in range(40):
-        points = (torch.rand(2, 48, 3, generator=generator) * 2 - 1).to(DEVICE)
+    for _ in range(20):
+        points = (torch.rand(2, 32, 3, generator=generator) * 2 - 1).to(DEVICE)
         targets = torch.sin(2 * points).prod(dim=2, keepdim=True)
         losses = state.step(points, targets, [rates, rates])
         expected = torch.stack([s.step(p, t, rates) for s, p, t in zip(states, points, targets, strict=True)])

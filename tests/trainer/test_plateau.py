@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from amgsrn_core import open_field
+from trainer import errors, plateau
+from trainer.fit import FitOptions, fit_volume
+from trainer.interrupts import Interrupts
 from trainer.placement import may_move
 from trainer.plateau import EarlyStop
 from trainer.recipes import FastRecipe
 from trainer.settings import FitSettings
+from trainer.volumes import open_volume
 
 STEPS = 15_000
 
@@ -115,6 +120,45 @@ def test_state_survives_being_saved(steps):
     assert second.state() == whole.state()
     assert shortened(whole)
     assert second.fraction(0.2) == whole.fraction(0.2)
+
+
+def interrupts_after(steps):
+    """Interrupts that come after so many steps."""
+    taken = []
+
+    class Later(Interrupts):
+        @property
+        def requested(self):
+            taken.append(None)
+            return len(taken) > steps
+
+        @requested.setter
+        def requested(self, value):
+            pass
+
+    return Later
+
+
+def test_a_fit_that_ends_early_ends_with_the_same_bits_when_interrupted(tmp_path, volume_file, monkeypatch):
+    """With numbers small enough for a plateau: every mean is one, since none is better than the best by half."""
+    for name, value in (("_WINDOW", 40), ("_PATIENCE", 20), ("_CHANGE", 0.5), ("_NOISE", 10.0)):
+        monkeypatch.setattr(plateau, name, value)
+    with open_volume(volume_file) as reader:
+        volume = reader.read()
+    settings = FitSettings.of(steps=400, batch=200, early_stop=True, placement="identity")
+    options = FitOptions(torch.device("cpu"), quiet=True, say=lambda message: None)
+    whole, parts = tmp_path / "whole.amgsrn", tmp_path / "parts.amgsrn"
+    expected = fit_volume(volume, whole, settings, options).training
+    assert 60 <= expected["steps"] < 400
+    for stop in (30, 15, 50):  # before the first decision, in the midst of 20 steps, and while the rate falls
+        with monkeypatch.context() as patch:
+            patch.setattr("trainer.fit.Interrupts", interrupts_after(stop))
+            with pytest.raises(errors.FitInterrupted):
+                fit_volume(volume, parts, settings, options)
+    found = fit_volume(volume, parts, settings, options).training
+    assert found["steps"] == expected["steps"]
+    networks = [open_field(path, "cpu").network.state_dict() for path in (whole, parts)]
+    assert all(torch.equal(tensor, networks[1][name]) for name, tensor in networks[0].items())
 
 
 def test_only_the_fast_recipe_without_a_target_stops_early():
