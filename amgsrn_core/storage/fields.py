@@ -160,7 +160,7 @@ class _Loader:
             node.partition,
             lambda brick: self.field(node.nodes[brick]),
             self._device,
-            has_gaps=any(_has_gaps(member) for member in node.nodes),
+            has_gaps=node.has_gaps,
         )
 
     def _series(self, node: SeriesNode) -> SeriesField:
@@ -182,10 +182,3 @@ def _leaves(node: Node) -> list[LeafNode]:
 
 def _product(shape: tuple[int, int, int]) -> int:
     return shape[0] * shape[1] * shape[2]
-
-
-def _has_gaps(brick: Node) -> bool:
-    """Whether there are places in a brick that have no value."""
-    if isinstance(brick, ConstantNode) and brick.values is None:
-        return True
-    return isinstance(brick, LeafNode) and brick.mask_prefix is not None
