@@ -12,10 +12,10 @@ import torch
 
 from ..domain import Domain
 from ..field import ArrayInfo, Field
+from ..memory import memory_limit
 
 # Steps that are kept whatever they take: interpolation needs two.
 _LEAST_KEPT = 2
-_DEFAULT_MEMORY = 2 << 30
 
 
 class SeriesField(Field):
@@ -32,7 +32,10 @@ class SeriesField(Field):
         device: of all steps.
         sizes: bytes that each step takes, about.
         load: gives a step, counted from 0.
-        memory: bytes that steps may take together; but two are always kept.
+        memory: bytes that steps may take together; but two are always kept. If None, see `memory.memory_limit`.
+
+    Raises:
+        InvalidSetting: AMGSRN_MEMORY is not an amount of memory.
     """
 
     def __init__(
@@ -42,12 +45,12 @@ class SeriesField(Field):
         device: torch.device,
         sizes: Sequence[int],
         load: Callable[[int], Field],
-        memory: int = _DEFAULT_MEMORY,
+        memory: int | None = None,
     ) -> None:
         self.domain = domain
         self.array = array
         self._device = device
-        self._steps = _Steps(sizes, load, memory)
+        self._steps = _Steps(sizes, load, memory_limit(device) if memory is None else memory)
         self._interpolate = False
 
     @property

@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 
 from amgsrn_core import ArrayInfo, Axis, Domain, open_field, read_header, save_field
 from amgsrn_core.errors import ModelFileDamaged, ModelFileError, ModelNotWritable
-from amgsrn_core.models import AMGSRN, AMGSRNConfig, AMGSRNField, ConstantField, Mask, MaskedField, SeriesField
+from amgsrn_core.models import (
+    AMGSRN,
+    AMGSRNConfig,
+    AMGSRNField,
+    ConstantField,
+    EnsembleField,
+    Mask,
+    MaskedField,
+    SeriesField,
+)
 from amgsrn_core.partition import Partition
 from amgsrn_core.storage import (
     ModelHeader,
@@ -437,3 +446,53 @@ def test_a_thousand_bricks_open_by_their_header(tmp_path: Path) -> None:
         file.truncate((tmp_path / "m.amgsrn").stat().st_size + end)
     tree = read_header(tmp_path / "m.amgsrn").tree
     assert (tree.bricks, tree.parameters) == ((10, 10, 10), 1000 * config.parameter_count())
+    assert open_field(tmp_path / "m.amgsrn", "cpu").domain == domain
+
+
+def test_a_stored_ensemble_is_what_its_bricks_are(ensemble: Path) -> None:
+    """In the cores of bricks, away from where they are blended, gaps included."""
+    field = open_field(ensemble, "cpu")
+    assert isinstance(field, EnsembleField)
+    assert field.has_gaps
+    assert field.array == ARRAY
+    owners = PARTITION.owners(NODES)
+    for k, brick in enumerate(brick_fields()):
+        alone = (PARTITION.weights(NODES, k) == 1.0) & (owners == k)
+        assert alone.any()
+        expected = brick.sample(PARTITION.to_local(NODES[alone], k))
+        torch.testing.assert_close(field.sample(NODES[alone]), expected, equal_nan=True, rtol=1e-5, atol=1e-3)
+
+
+def test_a_brick_is_read_when_a_point_needs_it(ensemble: Path) -> None:
+    with safetensors.safe_open(ensemble, "pt") as file:
+        grids = file.get_tensor("brick2.grids")
+    rewrite(ensemble, nothing, **{"brick2.grids": torch.full_like(grids, torch.inf)})
+    field = open_field(ensemble, "cpu")
+    assert field.sample(torch.tensor([[-0.9, -0.9, 0.0]])).isfinite().all()
+    with pytest.raises(ModelFileDamaged, match=r"brick 2: tensor 'brick2.grids' holds values that are not finite"):
+        field.sample(torch.tensor([[-0.9, 0.9, 0.0]]))
+
+
+def test_a_series_of_ensembles(tmp_path: Path) -> None:
+    """Steps of bricks, whose masks are shared, too."""
+    steps = []
+    for seed in range(2):
+        bricks = [part_of_field(field) for field in brick_fields()]
+        bricks[0] = part_of_field(network_field(10 + seed, DOMAIN.part(PARTITION.extent(0))))
+        nodes = [brick.node for brick in bricks]
+        tensors = {brick_prefix(k) + name: t for k, brick in enumerate(bricks) for name, t in brick.tensors.items()}
+        steps.append(Part(ensemble_description(PARTITION, nodes), tensors))
+    write_series(tmp_path / "s.amgsrn", share_masks(steps), (0.0, 1.0))
+    tree = read_header(tmp_path / "s.amgsrn").tree
+    assert (tree.steps, tree.bricks) == (2, (2, 2, 1))
+    assert tree.members[1].members[2].mask_prefix == "step0.brick2."
+    for seed in range(2):
+        field = open_field(tmp_path / "s.amgsrn", "cpu", time=float(seed))
+        corner = torch.tensor([[-1.0, -1.0, -1.0]])
+        expected = network_field(10 + seed, DOMAIN.part(PARTITION.extent(0))).sample(corner)
+        torch.testing.assert_close(field.sample(corner), expected)
+        assert field.sample(NODES).isnan().any()
+    write_ensemble(tmp_path / "one.amgsrn", [part_of_field(field) for field in brick_fields()])
+    again = part_of(tmp_path / "one.amgsrn")
+    write_series(tmp_path / "again.amgsrn", [again, again], (0.0, 1.0))
+    assert open_field(tmp_path / "again.amgsrn", "cpu").sample(NODES).isnan().any()

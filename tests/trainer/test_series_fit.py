@@ -356,3 +356,28 @@ def test_an_interrupted_series_keeps_its_steps_and_makes_damaged_ones_again(
     assert run("fit", series, "-o", tmp_path / "whole.amgsrn", "--time", "all", *QUICK).returncode == 0
     assert tensors(tmp_path / "m.amgsrn") == tensors(tmp_path / "whole.amgsrn")
     assert not parts.exists()
+
+
+@pytest.mark.slow
+def test_each_step_brick_by_brick(trainer: Any, series: Path, tmp_path: Path) -> None:
+    """Learned by subprocesses; the steps that are finished stay when the run is repeated."""
+    command = ("fit", series, "-o", tmp_path / "m.amgsrn", "--time", "0:2", "--bricks", "2,1,1", "--ghost", 1, *QUICK)
+    done = trainer(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    tree = read_header(tmp_path / "m.amgsrn").tree
+    assert (tree.steps, tree.bricks) == (2, (2, 1, 1))
+    assert [step["warm_start"] for step in result["time_steps"]] == [False, False]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.amgsrn", "series.nc"]
+    for i in range(2):
+        field = open_field(tmp_path / "m.amgsrn", "cpu", time=0.5 * i)
+        found = grid.sample_nodes(field, *grid.native_nodes(field))[..., 0]
+        assert result["time_steps"][i]["psnr_db"] == pytest.approx(
+            20 * np.log10(np.ptp(wave(i))) - 10 * np.log10(np.mean((found.astype(np.float64) - wave(i)) ** 2)), abs=1.0
+        )
+    again = trainer(*command)
+    assert again.returncode == 0
+    assert "nothing to do" in again.stderr
+    only = trainer(*command, "--only-bricks", "0", "--overwrite")
+    assert only.returncode == 2
+    assert "--only-bricks is for a single time step" in only.stderr
