@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
+from array_volumes import make_volume
 from hypothesis import given
 from hypothesis import strategies as st
-from make_volume import make_volume
 
 from amgsrn_core import ArrayInfo, open_field, read_header
 from amgsrn_core.errors import AmgsrnError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
-from make_volume import make_volume
+from array_volumes import make_volume
 
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from trainer.fit import FitOptions, fit_volume

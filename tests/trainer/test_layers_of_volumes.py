@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from make_volume import make_volume
+from array_volumes import make_volume
 
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from amgsrn_core.storage import save_field

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from array_volumes import make_volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_volume import make_volume
 
 from amgsrn_core import Axis, Domain
 from amgsrn_core.models import AMGSRN, AMGSRNConfig, Mask, MaskedField

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from array_volumes import make_volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_volume import make_volume
 
 from amgsrn_core import kernels, open_field
 from amgsrn_core.models import AMGSRN, AMGSRNConfig

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from make_volume import make_volume
+from array_volumes import make_volume
 
 from amgsrn_core import kernels
 from amgsrn_core.models import AMGSRN, AMGSRNConfig

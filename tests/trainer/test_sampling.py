@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.ndimage
+from array_volumes import make_volume
 from hypothesis import given
 from hypothesis import strategies as st
-from make_volume import make_volume
 
 from trainer.sampling import StratifiedSampler, UniformSampler, VoxelSampler, lattice_shape
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
-from make_volume import make_volume
+from array_volumes import make_volume
 
 from amgsrn_core import ArrayInfo, Axis, Domain, open_field
 from amgsrn_core.grid import native_nodes, sample_nodes
