@@ -42,6 +42,7 @@ TABLE = {
                 "zarr",
                 "cfgrib",
                 "eccodes",
+                "distributed",
             }
         ),
         must_not=frozenset({"paraview", "paraview_plugin"}),

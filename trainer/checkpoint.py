@@ -49,6 +49,7 @@ class Progress:
         networks: how many networks, each larger than the one before, have been trained.
         network_step, network_seconds: steps and training seconds when the present one began.
         seeker: state of the `TargetSeeker`; empty without a target.
+        early_stop: state of the `EarlyStop`; empty without one.
     """
 
     step: int = 0
@@ -61,6 +62,7 @@ class Progress:
     network_step: int = 0
     network_seconds: float = 0.0
     seeker: dict[str, Any] = field(default_factory=dict)
+    early_stop: dict[str, Any] = field(default_factory=dict)
 
 
 class Checkpoint:

@@ -202,6 +202,15 @@ class NoSuchModelTime(InvalidOption):
         super().__init__(f"--time {wanted}: model '{model}' {has}")
 
 
+class ModelTimeNotChosen(InvalidOption):
+    """A series is to be compared and no time step was asked for."""
+
+    def __init__(self, model: str | Path, steps: int) -> None:
+        super().__init__(
+            f"model '{model}' has {steps} time steps; choose one with --time 0 to {steps - 1} (-1 is the last)"
+        )
+
+
 class NoSuchComponent(InvalidOption):
     """A component was asked for that an array does not have."""
 

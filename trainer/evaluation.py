@@ -11,7 +11,7 @@ from typing import Any
 from amgsrn_core import read_header
 from amgsrn_core.storage.model_file import ModelHeader
 
-from .errors import ComponentMismatch, ShapeMismatch
+from .errors import ComponentMismatch, ModelTimeNotChosen, NoSuchModelTime, ShapeMismatch
 from .metrics import measure
 from .opening import open_step
 from .progress import Display
@@ -34,18 +34,21 @@ def evaluate(
     Args:
         model: the .amgsrn file.
         volume_file: the volume.
+        variable, time: as for `VolumeReader.read`; those that the model was made from if left out. Of a series, `time` is a
+            step of the model, which is compared with the step of the volume that it was made from.
         raw: what the file holds if it has nothing but numbers.
-        variable, time: as for `VolumeReader.read`; those that the model was made from if left out.
 
     Raises:
         ModelFileError, VolumeError, DeviceUnavailable: see there.
+        NoSuchModelTime, ModelTimeNotChosen: of a series.
         ShapeMismatch, ComponentMismatch: the volume is not like the one that the model was made from.
     """
     started, started_cpu = clock.monotonic(), clock.process_time()
     header = read_header(model)
-    chosen_variable, chosen_time = _defaults(header, volume_file, variable, time, raw)
+    step = _step(model, header, time)
+    chosen_variable, chosen_time = _defaults(header, volume_file, variable, time, step, raw)
     volume = read_volume(volume_file, chosen_variable, chosen_time, raw=raw)
-    field = open_step(model, device, volume.source.time_index if header.tree.steps else None)
+    field = open_step(model, device, step)
     if volume.shape != field.domain.shape:
         raise ShapeMismatch(model, field.domain.shape, volume_file, volume.shape)
     if volume.components != field.array.components:
@@ -66,8 +69,25 @@ def evaluate(
     }
 
 
+def _step(model: Path, header: ModelHeader, time: int | None) -> int | None:
+    """The step of a series that is to be compared, counted from 0; None for other models."""
+    steps = header.tree.steps
+    if steps is None:
+        return None
+    if time is None and steps > 1:
+        raise ModelTimeNotChosen(model, steps)
+    if not -steps <= (time or 0) < steps:
+        raise NoSuchModelTime(model, time or 0, steps)
+    return (time or 0) % steps
+
+
 def _defaults(
-    header: ModelHeader, volume_file: Path, variable: str | None, time: int | None, raw: RawFormat | None
+    header: ModelHeader,
+    volume_file: Path,
+    variable: str | None,
+    time: int | None,
+    step: int | None,
+    raw: RawFormat | None,
 ) -> tuple[str | None, int | None]:
     """Variable and time to compare with: what is asked for, else what the model was made from, as far as it fits."""
     source = header.training.get("source", {})
@@ -78,6 +98,9 @@ def _defaults(
         # A model that does not say where it comes from may be compared with the only volume there is.
         known = all(part in candidates for part in asked_for(name, candidates))
         variable = name if known or "variable" in source else None
+    if step is not None:
+        steps = source.get("time_index")
+        return variable, int(steps[step]) if isinstance(steps, list) else step
     names = asked_for(variable, candidates)
     if time is None and names and names[0] in candidates and (candidates[names[0]].steps or 1) > 1:
         time = source.get("time_index")

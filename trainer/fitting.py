@@ -41,9 +41,11 @@ from .placement import (
     grid_proportions,
     is_due,
     keep_grids,
+    may_move,
     move_grids,
     place_grids,
 )
+from .plateau import EarlyStop
 from .precision import FREE_DB, Stored
 from .probe import Probe
 from .progress import Display, RunningLoss, say_on_stderr
@@ -111,6 +113,7 @@ class Fit:
         self._constant = all(low == high for low, high in volume.ranges)
         self._target = settings.target_psnr
         self._seeker = self._make_seeker()
+        self._early_stop = self._make_early_stop()
         self._probe = None if self._constant else Probe(volume, options.device, settings.seed)
         self._judge = Judge(volume, settings, self._fields, self._probe, options.quiet, options.region)
         self._longest = longest_description(settings, volume, identity)
@@ -181,6 +184,12 @@ class Fit:
             return None
         return TargetSeeker(self._target, recipe.fall_start)
 
+    def _make_early_stop(self) -> EarlyStop | None:
+        recipe = self._settings.recipe
+        if not self._settings.early_stop or self._constant or not isinstance(recipe, FastRecipe):
+            return None
+        return EarlyStop(recipe)
+
     def _may_grow(self) -> bool:
         return self._seeker is not None and not isinstance(self._larger_network(0.0), str)
 
@@ -202,6 +211,8 @@ class Fit:
         self._progress, self._saved_step = progress, progress.step
         if self._seeker is not None and progress.seeker:
             self._seeker.restore(progress.seeker)
+        if self._early_stop is not None and progress.early_stop:
+            self._early_stop.restore(progress.early_stop)
         self._begin(network, optimiser)
         self._sampler = sampler
         self._options.say(f"resuming at step {progress.step}{self._of_steps()}")
@@ -224,6 +235,8 @@ class Fit:
                 points, targets = self._sampler.draw(step)
                 if len(points):
                     loss = self._optimiser.step(step, fraction, points.to(device), targets.to(device))
+                    if self._early_stop is not None:
+                        self._early_stop.record(loss, self._sampler.bias, scheduled, self._grids_rest(fraction))
                 step += 1
                 points_done += len(points)
                 scheduled = self._scheduled(step)
@@ -263,11 +276,17 @@ class Fit:
         move = move_grids(self._optimiser, self._volume, self._settings.seed, fraction, worth)
         self._progress = replace(self._progress, placement={**placement, "moves": [*moves, move.to_dict()]})
 
+    def _grids_rest(self, fraction: float) -> bool:
+        """Whether grids do not move any more."""
+        moves = self._progress.placement.get("moves")
+        return moves is None or not may_move(fraction, moves, self._settings.placement == "auto")
+
     def _scheduled(self, step: int) -> float:
         """The part of the present network's schedule that is done, in [0, 1]."""
         progress = self._progress
         seconds = self._clock.training_seconds() - progress.network_seconds
-        return self._budget.fraction(step - progress.network_step, seconds)
+        scheduled = self._budget.fraction(step - progress.network_step, seconds)
+        return scheduled if self._early_stop is None else self._early_stop.fraction(scheduled)
 
     def _estimate(self, step: int, scheduled: float) -> None:
         """Tell the seeker of a target, now and then, how good the network is about."""
@@ -283,6 +302,7 @@ class Fit:
             points=points,
             training_seconds=self._clock.training_seconds(),
             seeker=self._seeker.state() if self._seeker is not None else {},
+            early_stop=self._early_stop.state() if self._early_stop is not None else {},
         )
 
     def _save(self) -> bool:

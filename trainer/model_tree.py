@@ -22,14 +22,14 @@ def summary(header: ModelHeader) -> str:
 
 
 def members(header: ModelHeader) -> dict[str, list[dict[str, Any]]]:
-    """`bricks` of an ensemble or `steps` of a series, JSON-ready, all of them; empty for a single network."""
+    """`bricks` of an ensemble or `time_steps` of a series, JSON-ready, all of them; empty for a single network."""
     root = header.tree
     if isinstance(root, SeriesNode):
         steps = [
             {"step": step, "time": time, **_about(node)}
             for step, (time, node) in enumerate(zip(root.times, root.nodes, strict=True))
         ]
-        return {"steps": steps}
+        return {"time_steps": steps}
     return {"bricks": _bricks(root)} if isinstance(root, EnsembleNode) else {}
 
 
@@ -74,7 +74,7 @@ def _line(entry: dict[str, Any]) -> str:
     training = entry["training"]
     psnr = "" if training.get("psnr_db") is None else f"  {training['psnr_db']:.2f} dB"
     if "step" in entry:
-        return f"step {entry['step']} at {entry['time']:.6g}: {entry['parameters']:,} parameters{psnr}"
+        return f"step {entry['step']} at {entry['time']:.10g}: {entry['parameters']:,} parameters{psnr}"
     place = ",".join(str(k) for k in entry["brick"])
     nodes = " ".join(f"{first}-{last}" for first, last in entry["nodes"])
     size = f"{entry['parameters']:,} parameters" if entry["parameters"] else entry["kind"]

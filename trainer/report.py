@@ -50,7 +50,7 @@ def emit(title: str, result: Mapping[str, Any], as_json: bool) -> None:
     for part in result.get("components", ()):
         psnr = "perfect" if part["psnr_db"] is None else f"{part['psnr_db']:.2f} dB"
         error = f"RMSE {part['rmse']:.6g}, largest error {part['max_abs_error']:.6g}"
-        lines.append(f"  {part['name']:<20}{psnr}, {error}")
+        lines.append(f"  {part['name'] + ' ':<20}{psnr}, {error}")
     print("\n".join(lines), file=sys.stdout, flush=True)
 
 

@@ -29,6 +29,7 @@ class FitSettings:
         target_psnr: dB at which a fit is good enough; the network grows until it is.
         target_size: bytes of the model file at most.
         precision: of the stored features: 'half', 'single', or 'auto' for half where that costs next to nothing.
+        early_stop: let the rate fall as soon as there is nothing left to be learned, see `plateau`.
     """
 
     preset: str | None
@@ -40,6 +41,7 @@ class FitSettings:
     target_psnr: float | None = None
     target_size: int | None = None
     precision: str = "auto"
+    early_stop: bool = False
 
     @classmethod
     def of(
@@ -55,9 +57,10 @@ class FitSettings:
         target_psnr: float | None = None,
         target_size: int | None = None,
         precision: str = "auto",
+        early_stop: bool = False,
     ) -> FitSettings:
         """Settings from names; `transform`, `placement`, `steps` and `batch` replace the recipe's own, and the preset is
-        'small' where nothing else decides.
+        'small' where nothing else decides. `early_stop` is for the fast recipe without a target; others have their own.
 
         Raises:
             InvalidOption: a number that makes no sense, or options that contradict each other.
@@ -100,6 +103,7 @@ class FitSettings:
             target_psnr=target_psnr,
             target_size=target_size,
             precision=precision,
+            early_stop=early_stop and recipe == "fast" and target_psnr is None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,6 +117,8 @@ class FitSettings:
             "target_psnr": self.target_psnr,
             "target_size": self.target_size,
             "precision": self.precision,
+            # What older fits do not know is not said of fits without it.
+            **({"early_stop": True} if self.early_stop else {}),
             **{("recipe" if key == "name" else key): value for key, value in self.recipe.to_dict().items()},
         }
 

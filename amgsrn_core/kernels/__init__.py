@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The hot loops as one table of functions; back ends are interchangeable and have the signatures of `reference`."""
 
+from .batched import BatchedFit, batched_fit_state
 from .dispatch import (
     Evaluator,
     chosen_backend,
@@ -18,6 +19,7 @@ from .sampling import lattice_samples, sample_volume, uniform_samples
 
 __all__ = [
     "AdamSettings",
+    "BatchedFit",
     "EnsembleEvaluator",
     "Evaluator",
     "FitState",
@@ -25,6 +27,7 @@ __all__ = [
     "Member",
     "Members",
     "Rates",
+    "batched_fit_state",
     "chosen_backend",
     "density",
     "encode",

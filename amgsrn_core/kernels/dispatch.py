@@ -86,6 +86,11 @@ def ensemble_evaluator(partition: Partition, members: Members) -> EnsembleEvalua
         library, _ = cpu.load()
         assert library is not None
         return cpu_ensemble.Evaluator(library, partition, members, outputs)
+    if chosen_backend(device.type)[0] == "triton":
+        from .gpu import ensemble_evaluator as gpu_ensemble
+
+        if gpu_ensemble.can_run(present):
+            return gpu_ensemble.Evaluator(partition, members, outputs)
     return reference_ensemble.Evaluator(partition, members, outputs, _REFERENCE_BATCH)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ..kernels.placement import scale_rotation_matrices
+
 _JITTER = 0.05
 
 
@@ -74,21 +76,7 @@ class ScaleRotationTransforms(nn.Module):
 
     def forward(self) -> torch.Tensor:
         """(m, 4, 4): from normalized domain coordinates to each grid's [-1, 1]^3; quaternions of any length."""
-        linear = rotation_matrices(self.quaternions) * self.log_scales.exp().unsqueeze(1)
-        top = torch.cat([linear, self.translations.unsqueeze(2)], dim=2)
-        bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(top), 1, 4)
-        return torch.cat([top, bottom], dim=1)
-
-
-def rotation_matrices(quaternions: torch.Tensor) -> torch.Tensor:
-    """Rotation matrices (m, 3, 3) of quaternions (m, 4) as x, y, z, w; they are normalized first."""
-    x, y, z, w = nn.functional.normalize(quaternions, dim=1).unbind(1)
-    rows = [
-        torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], dim=1),
-        torch.stack([2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], dim=1),
-        torch.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], dim=1),
-    ]
-    return torch.stack(rows, dim=1)
+        return scale_rotation_matrices(self.log_scales, self.quaternions, self.translations)
 
 
 def _to_box(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

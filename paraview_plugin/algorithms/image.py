@@ -81,11 +81,12 @@ def blank(image: vtkImageData, values: np.ndarray) -> None:
     _extend(values, hidden)
 
 
-def string_array(name: str, value: str) -> vtkStringArray:
-    """An array of one string, for field data."""
+def string_array(name: str, *values: str) -> vtkStringArray:
+    """An array of strings, for field data."""
     array = vtkStringArray()
     array.SetName(name)
-    array.InsertNextValue(value)
+    for value in values:
+        array.InsertNextValue(value)
     return array
 
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # torch comes with it, and takes seconds; nothing is imported before a file is opened
     from amgsrn_core import ArrayInfo, Domain, Field
+    from amgsrn_core.storage import ModelHeader
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class OpenedModel:
         domain: where, and when, the field lives.
         array: what its values are.
         has_gaps: whether there are places, at some time, where there is nothing.
+        about: what it is made of, for people, a line each.
     """
 
     def __init__(self, path: str, stamp: str) -> None:
@@ -45,6 +48,7 @@ class OpenedModel:
         self.domain: Domain = header.domain
         self.array: ArrayInfo = header.array
         self.has_gaps: bool = header.tree.has_gaps
+        self.about: list[str] = _about(header)
 
     @classmethod
     def of(cls, path: str | None, opened: OpenedModel | None) -> OpenedModel:
@@ -101,3 +105,17 @@ class OpenedModel:
         if len(self.steps) > 1:
             entries |= {"time": moment.time, "interpolate": moment.interpolate}
         return json.dumps(entries)
+
+
+def _about(header: ModelHeader) -> list[str]:
+    tree, components = header.tree, header.array.components
+    nodes, missing = math.prod(header.domain.dimensions), header.training.get("source", {}).get("missing")
+    lines = {
+        f"{' x '.join(map(str, header.domain.dimensions))} nodes": True,
+        f"{components} components": components > 1,
+        f"{missing} nodes without a value ({100 * (missing or 0) / nodes:.1f} %)": bool(missing),
+        f"{tree.steps} time steps": tree.steps,
+        f"{' x '.join(map(str, tree.bricks or ()))} bricks": tree.bricks,
+        f"{tree.parameters} parameters": True,
+    }
+    return [line for line, holds in lines.items() if holds]

@@ -19,6 +19,7 @@ PREVIEW, NATIVE, CUSTOM = 0, 1, 2
 
 DESCRIPTOR_ARRAY = "amgsrn_model"
 UNITS_ARRAY = "amgsrn_units"
+ABOUT_ARRAY = "amgsrn_about"
 
 _T = TypeVar("_T")
 
@@ -140,6 +141,7 @@ class NeuralVolumeReader(VTKPythonAlgorithmBase):
         if model.has_gaps:
             blank(image, out)
         image.GetFieldData().AddArray(string_array(DESCRIPTOR_ARRAY, model.descriptor(moment)))
+        image.GetFieldData().AddArray(string_array(ABOUT_ARRAY, *model.about))
         if model.array.units:
             image.GetFieldData().AddArray(string_array(UNITS_ARRAY, f"{model.array.name}: {model.array.units}"))
         if moment.time is not None:

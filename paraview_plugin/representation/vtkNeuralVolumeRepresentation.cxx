@@ -11,6 +11,7 @@
 #include "vtkInformation.h"
 #include "vtkInformationVector.h"
 #include "vtkMath.h"
+#include "vtkMatrix4x4.h"
 #include "vtkMultiProcessController.h"
 #include "vtkObjectFactory.h"
 #include "vtkOutlineSource.h"
@@ -163,7 +164,9 @@ int vtkNeuralVolumeRepresentation::ProcessViewRequest(
     vtkPVRenderView::SetPiece(inInfo, this, this->Box, NominalSize, 0);
     vtkPVRenderView::SetDeliverToClientAndRenderingProcesses(inInfo, this, false, false, 0);
     vtkPVRenderView::SetPiece(inInfo, this, this->OutlineSource->GetOutputDataObject(0), 0, 1);
-    vtkPVRenderView::SetGeometryBounds(inInfo, this, this->DataBounds);
+    vtkNew<vtkMatrix4x4> matrix; // cameras are reset to where the actor is moved and stretched to
+    this->Actor->GetMatrix(matrix);
+    vtkPVRenderView::SetGeometryBounds(inInfo, this, this->DataBounds, matrix);
     vtkPVRenderView::SetRequiresDistributedRendering(inInfo, this, true);
     // Boxes of several ranks have to be blended front to back, without moving any data between ranks.
     outInfo->Set(vtkPVRenderView::NEED_ORDERED_COMPOSITING(), 1);

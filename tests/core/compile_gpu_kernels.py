@@ -22,15 +22,25 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from amgsrn_core.kernels.gpu import launch
+from amgsrn_core.kernels import AdamSettings, Member, Rates, reference
+from amgsrn_core.kernels.gpu import ensemble_evaluator, launch
+from amgsrn_core.kernels.gpu.batched_fit import GpuBatchedFit
 from amgsrn_core.kernels.gpu.gradients import Shapes, Wanted, zeros
+from amgsrn_core.models import AMGSRN, AMGSRNConfig
+from amgsrn_core.partition import Partition
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
     "sm_90": GPUTarget("cuda", 90, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
-TYPES = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
+TYPES = {
+    torch.float32: "*fp32",
+    torch.float16: "*fp16",
+    torch.bfloat16: "*bf16",
+    torch.int32: "*i32",
+    torch.int64: "*i64",
+}
 FULL = (((), "ieee"), ((64,), "ieee"), ((64, 64), "ieee"), ((64, 64), "tf32"), ((64, 64), "bf16"))
 FULL += (((128, 128), "ieee"), ((128, 128), "bf16"), ((256, 256, 256), "ieee"), ((256, 256, 256), "bf16"))
 QUICK = (((64, 64), "ieee"),)
@@ -42,10 +52,10 @@ def launches(hidden: tuple[int, ...], precision: str) -> list[Launch]:
     """What would be launched for a network: kernels and their arguments."""
     made: list[Launch] = []
 
-    def note(kernel: Any, points: torch.Tensor, block: int, **arguments: Any) -> None:
-        made.append((kernel, {"points": points, "count": len(points), "num_stages": 1, **arguments}))
+    def note(kernel: Any, programs: tuple[int, ...], **arguments: Any) -> None:
+        made.append((kernel, {"num_stages": 1, **arguments}))
 
-    launch._launch = note
+    launch.start = note
     points, values, transforms = torch.zeros(64, 3), torch.zeros(64, 1), torch.zeros(16, 4, 4)
     grids = torch.zeros(16, 2, 32, 32, 32)
     weights = [torch.zeros(b, a) for a, b in pairwise((32, *hidden, 1))]
@@ -55,10 +65,29 @@ def launches(hidden: tuple[int, ...], precision: str) -> list[Launch]:
     for wanted, loss in ((Wanted(False, True, True, True), torch.zeros(())), (Wanted(True, False, False, False), None)):
         buffers = zeros(wanted, points, grids, shapes)
         launch.run_backward(values, loss, *buffers, wanted, points, transforms, grids, weights, [], precision)
+    launch.default_precision = lambda device: precision
+    train_bricks(hidden)
+    infer_bricks(hidden)
     if not hidden or hidden == QUICK[0][0]:
         launch.run_density(values, points, transforms)
         launch.run_density_backward(transforms, values, points, transforms)
     return made
+
+
+def train_bricks(hidden: tuple[int, ...]) -> None:
+    """A step of two networks at once."""
+    networks = [AMGSRN(AMGSRNConfig(16, 2, (32, 32, 32), hidden)).learned() for _ in range(2)]
+    fit = GpuBatchedFit(networks, AdamSettings(), reference.mean_squared_error)
+    fit.step(torch.zeros(2, 64, 3), torch.zeros(2, 64, 1), [Rates(1.0, 1.0, 1.0)] * 2)
+
+
+def infer_bricks(hidden: tuple[int, ...]) -> None:
+    """Values of an ensemble of two networks."""
+    networks = [AMGSRN(AMGSRNConfig(16, 2, (32, 32, 32), hidden)) for _ in range(2)]
+    one = torch.ones(1)
+    members = [Member(one, one, n.transforms(), n.grids, *n.mlp_parameters()) for n in networks]
+    evaluate = ensemble_evaluator.Evaluator(Partition.equal_split((8, 8, 8), (2, 1, 1)), members, 1)
+    evaluate(torch.zeros(64, 3))
 
 
 def source(kernel: Any, arguments: dict[str, Any]) -> ASTSource:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from amgsrn_core import kernels
-from amgsrn_core.models.transforms import ScaleRotationTransforms, rotation_matrices
+from amgsrn_core.kernels.placement import rotation_matrices
+from amgsrn_core.models.transforms import ScaleRotationTransforms
 
 
 def interpolate(grid: np.ndarray, local: np.ndarray) -> np.ndarray:

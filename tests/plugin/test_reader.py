@@ -40,6 +40,7 @@ def test_trained_range_is_declared_not_searched(results):
 
 def test_units_and_descriptor_travel_with_the_data(results, model):
     assert results["units"] == "density: kg/m^3"
+    assert results["about"] == ["64 x 56 x 48 nodes", "15329 parameters"]
     descriptor = json.loads(results["descriptor"])
     path = model("uniform")
     assert descriptor["file"] == str(path)

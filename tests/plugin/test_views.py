@@ -102,6 +102,11 @@ def test_views_have_their_own_pictures(run, picture):
     assert np.abs(left[:, :width] - right[:, :width]).max() > 50.0
 
 
+def test_the_camera_is_reset_to_the_moved_and_stretched_volume(run):
+    assert run.results["reset_to"] == pytest.approx([3.0, 0.0, 0.0], abs=1e-3)
+    assert run.results["reset_size"] == pytest.approx(np.linalg.norm([1.0, 0.9, 32.0]), rel=0.01)
+
+
 def test_state_round_trip(run, picture):
     assert "Neural Volume" in run.results["kinds"]
     assert psnr(picture("from_state"), picture("plain")) > 45.0

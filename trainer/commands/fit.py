@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         metavar="D",
         default="auto",
-        help="auto (default), cpu, cuda:0, ...; several for bricks: cuda:0,cuda:1",
+        help="auto (default), cpu, cuda:0, ...; several for bricks: cuda:0,cuda:1; cuda with --scheduler: its workers with GPUs",
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of all random numbers (default 0)")
     parser.add_argument(
@@ -192,7 +192,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidOption(
             f"--checkpoint-interval {arguments.checkpoint_interval} makes no sense; give seconds from 0"
         )
-    devices = tuple(str(device) for device in select_devices(arguments.device))
+    # Those of a cluster are not this machine's.
+    elsewhere = arguments.scheduler is not None
+    devices = (arguments.device,) if elsewhere else tuple(str(device) for device in select_devices(arguments.device))
     output: Path = arguments.output
     check_writable(output)
     if output.exists() and arguments.input.exists() and output.samefile(arguments.input):
@@ -208,7 +210,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     raw = raw_format(arguments)
     time = parse_time(arguments.time)
-    options = FitOptions(torch.device(devices[0]), arguments.checkpoint_interval, arguments.overwrite)
+    options = FitOptions(
+        torch.device("cpu" if elsewhere else devices[0]), arguments.checkpoint_interval, arguments.overwrite
+    )
     if isinstance(time, slice):
         return _fit_series(arguments, raw, time, settings, options, devices, wishes)
     source = Source.of(arguments.input, arguments.variable, time, arguments.name, raw)

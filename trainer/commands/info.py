@@ -59,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         "dimensions": " x ".join(str(n) for n in domain.dimensions) + ("" if domain.is_uniform else ", rectilinear"),
         "bounds": " ".join(f"{b:.6g}" for b in domain.bounds),
         "time": None if domain.time is None else f"{domain.time:.6g} {domain.time_units}",
-        "times": None if not domain.times else f"{len(domain.times)}, {domain.times[0]:.6g} to {domain.times[-1]:.6g}",
+        "times": None
+        if not domain.times
+        else f"{len(domain.times)}, {domain.times[0]:.10g} to {domain.times[-1]:.10g}",
         "made of": summary(header),
         "recipe": header.training.get("recipe"),
         "precision": header.training.get("precision"),
@@ -76,4 +78,4 @@ def _ranges(array: ArrayInfo) -> dict[str, str]:
 
 
 def _lines(title: str, values: Mapping[str, Any]) -> str:
-    return "\n".join([title, *(f"  {key:<20}{value}" for key, value in values.items() if value is not None)])
+    return "\n".join([title, *(f"  {key + ' ':<20}{value}" for key, value in values.items() if value is not None)])

@@ -45,10 +45,10 @@ class Figures:
             summaries: of the bricks.
             names: of the components.
         """
-        count, ranges = sum(summary.valid for summary in summaries), whole_ranges(summaries)
+        count, ranges = sum(summary.counted for summary in summaries), whole_ranges(summaries)
         if not ranges or not count:
             return cls(ranges, None, 0.0, 0.0)
-        mses = [sum(s.valid * s.rmse[k] ** 2 for s in summaries) / count for k in range(len(names))]
+        mses = [sum(s.counted * s.rmse[k] ** 2 for s in summaries) / count for k in range(len(names))]
         worst = [max(s.max_abs_error[k] for s in summaries) for k in range(len(names))]
         spans = [high - low for low, high in ranges]
         if len(names) == 1:

@@ -7,6 +7,7 @@ worker is lost is done again by another, which Dask sees to.
 
 from __future__ import annotations
 
+import os
 import queue
 import tempfile
 from pathlib import Path
@@ -175,6 +176,8 @@ def _fit_elsewhere(task: BrickTask, topic: str) -> tuple[BrickSummary, bytes, st
 
     from ..interrupts import Interrupts
 
+    # As in processes of this machine: one for each brick, for bits depend on their number.
+    os.environ["OMP_NUM_THREADS"] = "1"
     worker = get_worker()
     worker.log_event(topic, {"kind": "started", "brick": task.brick, "worker": worker.address})
     with tempfile.TemporaryDirectory(prefix="amgsrn-") as folder:

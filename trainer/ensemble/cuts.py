@@ -42,9 +42,9 @@ def cuts_along_chunks(nodes: int, bricks: int, overlap: float, starts: Sequence[
 
 
 def most_bricks(nodes: int, overlap: float, least_width: int) -> int:
-    """Into how many bricks an axis may be cut so that each is at least so many nodes wide, and wider than the zones in
-    which neighbours are blended."""
-    return max(1, math.floor((nodes - 1) / max(least_width, 4.0 * overlap + 1.0)))
+    """Into how many bricks an axis may be cut so that each is at least so many nodes wide, and no more than two overlap
+    anywhere."""
+    return max(1, math.floor((nodes - 1) / max(least_width, 2.0 * overlap)))
 
 
 def read_factor(extents: Sequence[tuple[int, int]], starts: Sequence[int] | None, nodes: int) -> float:

@@ -269,7 +269,7 @@ def _runner(
     if options.scheduler is not None:
         from .cluster import ClusterRunner
 
-        return ClusterRunner(options.scheduler, tasks[0], source.fingerprint, options.devices[0] != "cpu")
+        return ClusterRunner(options.scheduler, tasks[0], source.fingerprint, options.devices[0] not in ("auto", "cpu"))
     devices = [options.devices[k % len(options.devices)] for k in range(workers)]
     return LocalRunner(parts.folder, devices, max(1, thread_count() // options.resources.workers))
 

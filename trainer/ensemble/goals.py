@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 from ..errors import TargetSizeTooSmall
+from ..recipes import FastRecipe
 from ..settings import FitSettings
 
 # Of a model's file, besides the bricks: domain, settings, identity.
@@ -18,7 +19,7 @@ def brick_settings(settings: FitSettings, brick: int, count: int, workers: int) 
 
     Its seed is its own. A size is shared out among all bricks. A time is that of all training together: each worker
     spends it on one brick after the other. A target in dB is the same for all, and made one of the brick's own range
-    when its values are known.
+    when its values are known. With the fast recipe, bricks in which nothing is left to be learned end early.
 
     Args:
         settings: of the whole.
@@ -36,4 +37,6 @@ def brick_settings(settings: FitSettings, brick: int, count: int, workers: int) 
         size = (size - _FILE_BYTES) // count
     if seconds is not None:
         seconds /= math.ceil(count / max(workers, 1))
+    early_stop = settings.early_stop or (isinstance(settings.recipe, FastRecipe) and settings.target_psnr is None)
+    settings = replace(settings, early_stop=early_stop)
     return replace(settings, seed=(settings.seed + brick) % 2**63, target_size=size, time_budget=seconds)

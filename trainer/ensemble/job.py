@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from amgsrn_core.device import select_device
 from amgsrn_core.models import ConstantField, Mask, MaskedField
 from amgsrn_core.storage import save_field
 
@@ -21,6 +21,7 @@ from ..checkpoint import checkpoint_path
 from ..errors import FitDiverged, NothingButMissing
 from ..fitting import Fit, FitOptions
 from ..interrupts import Interrupts
+from ..mesh_nodes import mesh_nodes
 from ..settings import FitSettings
 from ..threads import peak_memory
 from ..volumes import Volume, VolumeSource, open_volume
@@ -64,10 +65,12 @@ def fit_brick(
     region = _within(task.own, task.extent)
     own_values = volume.values[slices(region)]
     fingerprint = volume.fingerprint()
+    valid = int(np.isfinite(own_values[..., 0]).sum())
     learned = _nothing_to_learn(volume, output) or _fit(task, volume, output, region, fingerprint, interrupts, watch)
     return BrickSummary(
         brick=task.brick,
-        valid=int(np.isfinite(own_values[..., 0]).sum()),
+        valid=valid,
+        counted=valid if volume.mesh is None else len(mesh_nodes(volume, volume.mesh, region)[0]),
         ranges=volume.ranges if volume.valid else (),
         seconds=round(time.monotonic() - began + learned.pop("seconds_before"), 3),
         cpu_seconds=round(time.process_time() - began_cpu + learned.pop("cpu_seconds_before"), 3),
@@ -137,7 +140,7 @@ def _fit(
 ) -> dict[str, Any]:
     settings = _towards_target(task, volume)
     options = FitOptions(
-        torch.device(task.device),
+        select_device(task.device),
         task.checkpoint_interval,
         overwrite=True,
         quiet=True,

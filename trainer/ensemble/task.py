@@ -68,6 +68,7 @@ class BrickSummary:
         brick: its number.
         kind: 'amgsrn', or 'constant' where there was nothing to learn.
         valid: number of its own nodes with a value.
+        counted: number of nodes over which its errors are: the same, but for meshes, whose own nodes count.
         ranges: (lowest, highest) valid value of each component in its extent; empty if there is none.
         rmse: root mean square error of each component over its own nodes, data units.
         max_abs_error: likewise.
@@ -85,6 +86,7 @@ class BrickSummary:
     brick: int
     kind: str
     valid: int
+    counted: int
     ranges: tuple[Range, ...]
     rmse: tuple[float, ...]
     max_abs_error: tuple[float, ...]

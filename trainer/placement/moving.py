@@ -7,13 +7,15 @@ out, and put into boxes where they promise most. They restart there as new ones 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from ..optimisers import Optimiser
+from amgsrn_core.models import AMGSRN
+
 from ..volumes import Volume
 from .insertion import Insertion, find_insertion
 from .residual import Cells, measure_residual
@@ -30,6 +32,15 @@ WORTH_DB = 0.1
 # The first prediction tells how well moving goes: on the eight volumes of docs/recipe.md, those that gained promised
 # 0.25 to 1.1, the one that lost 0.08 to 0.25.
 CAUTIOUS_WORTH_DB = 0.4
+
+
+class Learner(Protocol):
+    """What trains a network: an `Optimiser`, or the row of a batch."""
+
+    network: AMGSRN
+
+    def moments(self) -> Iterator[tuple[str, str, torch.Tensor]]:
+        """Adam's running moments, see `Optimiser.moments`."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +76,17 @@ def is_due(step: int, fraction: float, moves: list[dict[str, Any]], cautious: bo
     return _events_before(fraction) > _events_before(moves[-1]["fraction"] if moves else 0.0)
 
 
+def may_move(fraction: float, moves: list[dict[str, Any]], cautious: bool) -> bool:
+    """Whether grids may move then or later; arguments as of `is_due`."""
+    decided = cautious and moves and not moves[0]["grids"]
+    return fraction <= _EVENTS[-1] and not decided
+
+
 def _events_before(fraction: float) -> int:
     return sum(fraction >= event for event in _EVENTS)
 
 
-def move_grids(optimiser: Optimiser, volume: Volume, seed: int, fraction: float, worth_db: float = WORTH_DB) -> Move:
+def move_grids(optimiser: Learner, volume: Volume, seed: int, fraction: float, worth_db: float = WORTH_DB) -> Move:
     """Move grids of a network that learns, in place, if that is worth it; the same state, seed and event give the same.
 
     Args:
@@ -94,7 +111,7 @@ def move_grids(optimiser: Optimiser, volume: Volume, seed: int, fraction: float,
 
 
 @torch.no_grad()
-def begin_anew(optimiser: Optimiser, insertion: Insertion, seed: int) -> None:
+def begin_anew(optimiser: Learner, insertion: Insertion, seed: int) -> None:
     """Put grids into their boxes as new ones: placement with its jitter, features near zero, no moments of Adam."""
     network = optimiser.network
     fresh = type(network)(network.config, seed)

@@ -63,7 +63,7 @@ def described_by_name(path: Path) -> tuple[str, tuple[int, int, int], str] | Non
 
 
 class RawReader(LatticeReader):
-    """A file of numbers, mapped into memory."""
+    """A file of numbers."""
 
     def __init__(self, path: Path, form: RawFormat) -> None:
         """
@@ -84,23 +84,25 @@ class RawReader(LatticeReader):
                 about += f" after {form.header_bytes} bytes"
             raise VolumeFileDamaged(path, f"it has {found} bytes, {about} have {expected}")
         x, y, z = shape
-        self._name, self._values_on_disk = name, np.memmap(path, dtype, "r", form.header_bytes, (z, y, x))
+        self._name, self._dtype, self._skipped, self._shape = name, dtype, form.header_bytes, (z, y, x)
         axes = [Axis.uniform(*placed) for placed in zip(shape, form.origin, form.spacing, strict=True)]
         self._domain = Domain((axes[0], axes[1], axes[2]))
 
     def close(self) -> None:
-        """Nothing to do: the file is unmapped with the reader."""
+        """Nothing is kept open."""
 
     def variables(self) -> list[VariableInfo]:
         return [VariableInfo(self._name, self._domain.shape, None)]
 
     def _array(self, name: str, time: int | None, must_choose: bool = True) -> StoredArray:
         step = self._step(name, None, time)
-        return StoredArray(name, self._domain, (name,), ("",), self._values_on_disk.dtype.itemsize, step=step)
+        return StoredArray(name, self._domain, (name,), ("",), self._dtype.itemsize, step=step)
 
     def _fill(self, array: StoredArray, tile: Tile, out: np.ndarray) -> None:
+        # Mapped for one piece only: pages that were read would count as the process's own memory.
+        stored = np.memmap(self._path, self._dtype, "r", self._skipped, self._shape)
         with np.errstate(over="ignore"):
-            out[..., 0] = self._values_on_disk[tile]
+            out[..., 0] = stored[tile]
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -10,5 +10,8 @@ neighbouring points of the same grid.
     forward.py        the kernel of the whole network                  backward.py its gradients, and the fused loss
     density.py        the feature density and its gradient             launch.py   tensors to arguments of the kernels
     gradients.py      memory for gradients
+    batched.py        gradients and Adam of many networks             batched_fit.py  a training step of all of them
+    ensemble.py       values of many networks, each at its points     entries.py   which bricks take part where
+    ensemble_evaluator.py  points sorted by brick, values put together
     ops.py            what PyTorch sees: custom operators `amgsrn::*`, with the signatures of `reference`
 """

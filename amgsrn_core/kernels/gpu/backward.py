@@ -100,10 +100,11 @@ def to_points(transforms, slope, grid, is_grid, ROW: tl.constexpr):
     return tl.sum(a * slope, axis=0), tl.sum(b * slope, axis=0), tl.sum(c * slope, axis=0)
 
 
-@triton.jit(do_not_specialize=["count", "scale"])
-def backward_kernel(
+@triton.jit
+def backward_block(
+    index,
+    inside,
     points,
-    count,
     transforms,
     features,
     weight1,
@@ -157,15 +158,7 @@ def backward_kernel(
     FEATURES: tl.constexpr,
     MLP: tl.constexpr,
 ):
-    """Add the gradients to dtransforms, dfeatures, dweight*, dbias* (float32, shapes and strides of the parameters) and
-    store dpoints (count, 3); which of them is told by POINTS, TRANSFORMS, FEATURES and MLP (weights and biases).
-
-    `given` (count, outputs) are the slopes of the values; with SQUARED_ERROR it is their targets, and
-    scale * sum((values - targets)^2) is added to `loss` and differentiated. SLOPES is the precision of products with
-    slopes, PRECISION that of the network itself.
-    """
-    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = index < count
+    """What `backward_kernel` does, for the points (BLOCK) with int64 numbers `index`, of which only those `inside` count."""
     x, y, z = load_points(points, index, inside)
     first = first_layer(
         x,
@@ -292,3 +285,127 @@ def backward_kernel(
         tl.store(dpoints + index * 3, px, mask=inside)
         tl.store(dpoints + index * 3 + 1, py, mask=inside)
         tl.store(dpoints + index * 3 + 2, pz, mask=inside)
+
+
+@triton.jit(do_not_specialize=["count", "scale"])
+def backward_kernel(
+    points,
+    count,
+    transforms,
+    features,
+    weight1,
+    weight2,
+    weight3,
+    weight4,
+    bias1,
+    bias2,
+    bias3,
+    bias4,
+    grids,
+    channels,
+    depth,
+    height,
+    width,
+    stride_m,
+    stride_c,
+    stride_z,
+    stride_y,
+    stride_x,
+    width1,
+    width2,
+    width3,
+    width4,
+    outputs,
+    given,
+    scale,
+    loss,
+    dpoints,
+    dtransforms,
+    dfeatures,
+    dweight1,
+    dweight2,
+    dweight3,
+    dweight4,
+    dbias1,
+    dbias2,
+    dbias3,
+    dbias4,
+    LAYERS: tl.constexpr,
+    PAD1: tl.constexpr,
+    PAD3: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK: tl.constexpr,
+    BIAS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    SLOPES: tl.constexpr,
+    SQUARED_ERROR: tl.constexpr,
+    POINTS: tl.constexpr,
+    TRANSFORMS: tl.constexpr,
+    FEATURES: tl.constexpr,
+    MLP: tl.constexpr,
+):
+    """Add the gradients to dtransforms, dfeatures, dweight*, dbias* (float32, shapes and strides of the parameters) and
+    store dpoints (count, 3); which of them is told by POINTS, TRANSFORMS, FEATURES and MLP (weights and biases).
+
+    `given` (count, outputs) are the slopes of the values; with SQUARED_ERROR it is their targets, and
+    scale * sum((values - targets)^2) is added to `loss` and differentiated. SLOPES is the precision of products with
+    slopes, PRECISION that of the network itself.
+    """
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    backward_block(
+        index,
+        index < count,
+        points,
+        transforms,
+        features,
+        weight1,
+        weight2,
+        weight3,
+        weight4,
+        bias1,
+        bias2,
+        bias3,
+        bias4,
+        grids,
+        channels,
+        depth,
+        height,
+        width,
+        stride_m,
+        stride_c,
+        stride_z,
+        stride_y,
+        stride_x,
+        width1,
+        width2,
+        width3,
+        width4,
+        outputs,
+        given,
+        scale,
+        loss,
+        dpoints,
+        dtransforms,
+        dfeatures,
+        dweight1,
+        dweight2,
+        dweight3,
+        dweight4,
+        dbias1,
+        dbias2,
+        dbias3,
+        dbias4,
+        LAYERS,
+        PAD1,
+        PAD3,
+        CHUNK,
+        BLOCK,
+        BIAS,
+        PRECISION,
+        SLOPES,
+        SQUARED_ERROR,
+        POINTS,
+        TRANSFORMS,
+        FEATURES,
+        MLP,
+    )

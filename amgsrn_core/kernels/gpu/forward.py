@@ -93,10 +93,11 @@ def later_layers(
     return result, hidden1, hidden3
 
 
-@triton.jit(do_not_specialize=["count"])
-def forward_kernel(
+@triton.jit
+def forward_block(
+    index,
+    inside,
     points,
-    count,
     transforms,
     features,
     weight1,
@@ -131,9 +132,7 @@ def forward_kernel(
     BIAS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Values (count, outputs) of the network at points (count, 3). Program i takes points i * BLOCK and following."""
-    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = index < count
+    """What `forward_kernel` does, for the points [BLOCK] with int64 numbers `index`, of which only those `inside` count."""
     x, y, z = load_points(points, index, inside)
     first = first_layer(
         x,
@@ -183,3 +182,83 @@ def forward_kernel(
     column = tl.arange(0, OUTPUTS)
     mask = (column < outputs)[:, None] & inside[None, :]
     tl.store(values + index[None, :] * outputs + column[:, None], result, mask=mask)
+
+
+@triton.jit(do_not_specialize=["count"])
+def forward_kernel(
+    points,
+    count,
+    transforms,
+    features,
+    weight1,
+    weight2,
+    weight3,
+    weight4,
+    bias1,
+    bias2,
+    bias3,
+    bias4,
+    grids,
+    channels,
+    depth,
+    height,
+    width,
+    stride_m,
+    stride_c,
+    stride_z,
+    stride_y,
+    stride_x,
+    width1,
+    width2,
+    width3,
+    width4,
+    outputs,
+    values,
+    LAYERS: tl.constexpr,
+    PAD1: tl.constexpr,
+    PAD3: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK: tl.constexpr,
+    BIAS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Values (count, outputs) of the network at points (count, 3). Program i takes points i * BLOCK and following."""
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    forward_block(
+        index,
+        index < count,
+        points,
+        transforms,
+        features,
+        weight1,
+        weight2,
+        weight3,
+        weight4,
+        bias1,
+        bias2,
+        bias3,
+        bias4,
+        grids,
+        channels,
+        depth,
+        height,
+        width,
+        stride_m,
+        stride_c,
+        stride_z,
+        stride_y,
+        stride_x,
+        width1,
+        width2,
+        width3,
+        width4,
+        outputs,
+        values,
+        LAYERS,
+        PAD1,
+        PAD3,
+        CHUNK,
+        BLOCK,
+        BIAS,
+        PRECISION,
+    )

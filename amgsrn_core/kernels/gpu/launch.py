@@ -23,7 +23,7 @@ PRECISIONS = ("ieee", "tf32", "bf16", "fp16")
 # Points per program of the density kernels, which hold a few numbers per point.
 _DENSITY_BLOCK = 128
 # Offsets within a grid are 32-bit numbers; between grids they are not.
-_MAX_NODES = 2**31
+MAX_NODES = 2**31
 
 # Whether the kernels are run by Triton's interpreter, on the CPU.
 INTERPRETED = not isinstance(forward_kernel, triton.runtime.JITFunction)
@@ -32,7 +32,7 @@ INTERPRETED = not isinstance(forward_kernel, triton.runtime.JITFunction)
 def can_run(points: torch.Tensor, grids: torch.Tensor | None, *others: torch.Tensor) -> bool:
     """Whether the kernels can work on these tensors: float32 on one device; grids may be float16 or bfloat16, too."""
     if grids is not None:
-        if grids.dtype not in (torch.float32, torch.float16, torch.bfloat16) or grids[0].numel() >= _MAX_NODES:
+        if grids.dtype not in (torch.float32, torch.float16, torch.bfloat16) or grids[0].numel() >= MAX_NODES:
             return False
         if grids.device != points.device:
             return False
@@ -111,7 +111,7 @@ def run_forward(
     precision: str,
 ) -> None:
     """Write the network's values (n, outputs); see `forward.forward_kernel`."""
-    arguments, tiles = _network(points, transforms, grids, weights, biases, precision, backward=False)
+    arguments, tiles = network_arguments(points, transforms, grids, weights, biases, precision, backward=False)
     _launch(forward_kernel, points, tiles.block, **arguments, values=values, num_warps=tiles.warps)
 
 
@@ -134,7 +134,7 @@ def run_backward(
     `given` (n, outputs) are slopes; or, with a `loss` (a float32 zero), targets, the mean squared error of which is
     added to it.
     """
-    arguments, tiles = _network(points, transforms, grids, weights, biases, precision, backward=True)
+    arguments, tiles = network_arguments(points, transforms, grids, weights, biases, precision, backward=True)
     parts = SmallGradients.parts_of(small, Shapes.of(transforms, weights, biases), wanted)
     _launch(
         backward_kernel,
@@ -147,8 +147,8 @@ def run_backward(
         dpoints=dpoints,
         dtransforms=points if parts.transforms is None else parts.transforms,
         dfeatures=dfeatures,
-        **_numbered("dweight", parts.weights, points),
-        **_numbered("dbias", parts.biases, points),
+        **numbered("dweight", parts.weights, points),
+        **numbered("dbias", parts.biases, points),
         SLOPES=slope_precision(precision),
         SQUARED_ERROR=loss is not None,
         POINTS=wanted.points,
@@ -190,7 +190,7 @@ def run_density_backward(
     )
 
 
-def _network(
+def network_arguments(
     points: torch.Tensor,
     transforms: torch.Tensor,
     grids: torch.Tensor,
@@ -213,8 +213,8 @@ def _network(
     arguments: dict[str, Any] = {
         "transforms": transforms.contiguous(),
         "features": features,
-        **_numbered("weight", [w.contiguous() for w in weights], points),
-        **_numbered("bias", [b.contiguous() for b in biases], points),
+        **numbered("weight", [w.contiguous() for w in weights], points),
+        **numbered("bias", [b.contiguous() for b in biases], points),
         **{f"width{i + 1}": width for i, width in enumerate(widths + [1] * (MAX_LAYERS - len(widths)))},
         "grids": grids.shape[0],
         "channels": grids.shape[1],
@@ -238,17 +238,20 @@ def _network(
     return arguments, tiles
 
 
-def _numbered(name: str, tensors: Sequence[torch.Tensor | None], nothing: torch.Tensor) -> dict[str, torch.Tensor]:
+def numbered(name: str, tensors: Sequence[torch.Tensor | None], nothing: torch.Tensor) -> dict[str, torch.Tensor]:
     """Arguments name1, name2, ... of as many layers as there can be; `nothing` stands for a pointer that is not used."""
     filled = [*tensors, *[None] * (MAX_LAYERS - len(tensors))]
     return {f"{name}{i + 1}": nothing if tensor is None else tensor for i, tensor in enumerate(filled)}
 
 
 def _launch(kernel: Any, points: torch.Tensor, block: int, **arguments: Any) -> None:
-    """One program per block of points, on the points' device, without software pipelines."""
-    if not len(points):
-        return
-    with torch.cuda.device_of(points):
-        kernel[(triton.cdiv(len(points), block),)](
-            points=points.contiguous(), count=len(points), num_stages=1, **arguments
-        )
+    """One program per block of points."""
+    if len(points):
+        programs = (triton.cdiv(len(points), block),)
+        start(kernel, programs, points=points.contiguous(), count=len(points), **arguments)
+
+
+def start(kernel: Any, programs: tuple[int, ...], **arguments: Any) -> None:
+    """So many programs, on the device of the first argument, without software pipelines."""
+    with torch.cuda.device_of(next(iter(arguments.values()))):
+        kernel[programs](num_stages=1, **arguments)

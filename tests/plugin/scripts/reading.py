@@ -56,6 +56,7 @@ result(
     sampled_range=[float(f(vtk_to_numpy(image.GetPointData().GetArray("density")))) for f in (np.min, np.max)],
     units=field_data.GetArrayInformation("amgsrn_units").GetStringValue(0),
     descriptor=field_data.GetArrayInformation("amgsrn_model").GetStringValue(0),
+    about=[image.GetFieldData().GetAbstractArray("amgsrn_about").GetValue(i) for i in range(2)],
 )
 
 # Rendering needs one cell.

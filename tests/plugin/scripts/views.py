@@ -133,6 +133,17 @@ simple.Delete(left)
 simple.Delete(right)
 simple.RemoveLayout(layout)
 
+# The camera is reset to where the volume is moved and stretched to.
+sphere.Visibility = 0
+display.Scale = [1.0, 1.0, 40.0]
+display.Position = [3.0, 0.0, 0.0]
+simple.ResetCamera(view)
+result(reset_to=list(view.CameraFocalPoint), reset_size=view.CameraParallelScale)
+display.Scale = [1.0, 1.0, 1.0]
+display.Position = [0.0, 0.0, 0.0]
+sphere.Visibility = 1
+view.CameraPosition, view.CameraFocalPoint = [1.9, 1.6, 2.9], [0.0, 0.0, 0.0]
+
 # State. The time slice is the GUI's business and must not be saved.
 set_budget(display, 80.0)
 simple.SaveState(f"{OUT}/state.pvsm")
