@@ -23,16 +23,31 @@ _VOLUMES = (
 )
 
 
+def path_of(file: str) -> Path:
+    """Where a file with volumes is, or would be."""
+    return Path(os.environ.get("AMGSRN_DATA", Path(__file__).parents[2] / "shared" / "data")) / file
+
+
+def volume_of(file: str, variable: str | None = None, time: int | None = None) -> Volume:
+    """One volume.
+
+    Raises:
+        SystemExit: it is not there.
+    """
+    if not path_of(file).exists():
+        raise SystemExit(f"'{path_of(file)}' is missing; set AMGSRN_DATA to its folder")
+    with open_volume(path_of(file)) as reader:
+        return reader.read(variable, time)
+
+
 def volumes() -> Iterator[tuple[str, Volume]]:
     """Name and volume of each that is there.
 
     Raises:
         SystemExit: none is.
     """
-    folder = Path(os.environ.get("AMGSRN_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    found = [entry for entry in _VOLUMES if (folder / entry[0]).exists()]
+    found = [entry for entry in _VOLUMES if path_of(entry[0]).exists()]
     if not found:
-        raise SystemExit(f"none of the benchmark's volumes is in '{folder}'; set AMGSRN_DATA")
-    for name, variable, time in found:
-        with open_volume(folder / name) as reader:
-            yield f"{Path(name).stem} {variable or ''}".strip(), reader.read(variable, time)
+        raise SystemExit(f"none of the benchmark's volumes is in '{path_of('')}'; set AMGSRN_DATA")
+    for file, variable, time in found:
+        yield f"{Path(file).stem} {variable or ''}".strip(), volume_of(file, variable, time)

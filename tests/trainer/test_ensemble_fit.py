@@ -176,3 +176,71 @@ def test_what_makes_no_sense_is_said_in_a_line(tmp_path, volume, trainer, option
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_model_is_the_volume(tmp_path, volume, undisturbed):
+    """What is reported, put together from bricks, is what the model gives; and neighbours meet without a seam."""
+    import netCDF4
+    import numpy as np
+
+    from amgsrn_core import open_field
+    from amgsrn_core.grid import native_nodes, sample_nodes
+
+    output, result, _ = undisturbed
+    field = open_field(output, "cpu")
+    with netCDF4.Dataset(str(volume)) as file:
+        truth = np.asarray(file["density"][:], dtype=np.float64)
+    found = sample_nodes(field, *native_nodes(field))[..., 0]
+    psnr = 20 * np.log10(np.ptp(truth)) - 10 * np.log10(np.mean((found - truth) ** 2))
+    # Where bricks are blended the errors of two networks partly cancel out.
+    assert psnr == pytest.approx(result["psnr_db"], abs=0.5)
+    x = np.linspace(-1, 1, 2001)
+    line = sample_nodes(field, x, np.array([-0.5]), np.array([0.1]))[0, 0, :, 0]
+    assert np.abs(np.diff(line)).max() < 0.1
+
+
+def test_a_target_is_that_of_the_whole_range(tmp_path, volume, trainer):
+    output = tmp_path / "m.amgsrn"
+    done = trainer("fit", volume, "-o", output, "--bricks", "2,2,1", "--target-psnr", 28, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["target_reached"]
+    assert result["psnr_db"] >= 28
+    psnrs = [member["training"]["psnr_db"] for member in header_of(output)["architecture"]["members"][:3]]
+    assert min(psnrs) >= 28
+    # Looked through once before, without layers kept.
+    assert result["bytes_read"] >= 2 * result["bytes_needed"] * 0.8
+
+
+def test_a_volume_of_nothing_but_missing_values_is_refused(tmp_path, write_netcdf, trainer):
+    import numpy as np
+
+    empty = write_netcdf(tmp_path / "empty.nc", {"density": np.full((20, 30, 40), np.nan, dtype=np.float32)})
+    done = trainer("fit", empty, "-o", tmp_path / "m.amgsrn", "--bricks", "2,1,1", "--steps", 20)
+    assert done.returncode == 2
+    assert "has no valid value" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.nc"]
+
+
+def test_gaps_and_components(tmp_path, write_netcdf, trainer):
+    """A brick without any value gets no network, and gaps stay where they were."""
+    import numpy as np
+
+    from amgsrn_core import open_field
+    from amgsrn_core.grid import native_nodes, sample_nodes
+
+    z, y, x = np.meshgrid(*(np.linspace(0, 1, n, dtype=np.float32) for n in (20, 30, 40)), indexing="ij")
+    u, v = np.sin(5 * x + y), np.cos(4 * y * z)
+    u[:, :, :24] = np.nan
+    v[5:9, 3:12, 30:] = np.nan
+    file = write_netcdf(tmp_path / "gaps.nc", {"u": u, "v": v}, chunksizes=(8, 8, 8))
+    output = tmp_path / "m.amgsrn"
+    done = trainer("fit", file, "--variable", "u,v", "-o", output, "--bricks", "2,1,1", "--steps", 60, "--json")
+    assert done.returncode == 0, done.stderr
+    result, members = json.loads(done.stdout), header_of(output)["architecture"]["members"]
+    assert [component["name"] for component in result["components"]] == ["u", "v"]
+    assert (members[0]["type"], members[0]["values"]) == ("constant", None)
+    assert members[1]["mask"]["codec"] == "bits+zlib"
+    field = open_field(output, "cpu")
+    found = sample_nodes(field, *native_nodes(field))
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(u + v)[..., None].repeat(2, axis=3))

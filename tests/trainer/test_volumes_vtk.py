@@ -207,6 +207,22 @@ def test_blanked_points_and_cells_are_missing(tmp_path, suffix):
         assert np.isnan(volume.values.reshape(-1)[node])
 
 
+def test_points_between_hidden_cells_are_missing(tmp_path):
+    data = image()
+    flags = np.zeros((5, 6, 7), np.uint8)
+    flags[1:3, 2:4, 5:] = 32  # up to the end along x
+    ghosts = numpy_to_vtk(flags.ravel(), deep=1)
+    ghosts.SetName("vtkGhostType")
+    data.GetCellData().AddArray(ghosts)
+    path = write(tmp_path / "v.vti", data)
+    expected = np.zeros(SHAPE, bool)
+    expected[2, 3, 6:] = True
+    np.testing.assert_array_equal(np.isnan(read(path, "scalar").values[..., 0]), expected)
+    part = read(path, "scalar", None, ((4, 7), (2, 4), (2, 5)))
+    np.testing.assert_array_equal(np.isnan(part.values[..., 0]), expected[2:6, 2:5, 4:8])
+    np.testing.assert_array_equal(np.isnan(read(path, "cell").values[..., 0]), flags > 0)
+
+
 def test_a_turned_image_says_so(tmp_path):
     data = image()
     data.SetDirectionMatrix(0, 1, 0, -1, 0, 0, 0, 0, 1)

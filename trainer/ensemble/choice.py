@@ -28,6 +28,8 @@ _READ_WEIGHT = 0.5
 # Bricks of so many values are large enough that their overlaps and networks' fixed costs are little.
 _GOOD_VALUES = 1 << 21
 _MOST_PER_AXIS = 128
+# Networks of the small preset that keep a GPU busy.
+_MOST_TOGETHER = 16
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,17 @@ def workers_within(largest: int, resources: Resources) -> int:
             f"{needed_bytes(largest, resources):,} bytes; give more, or smaller bricks with --bricks"
         )
     return min(resources.workers, possible)
+
+
+def bricks_together(largest: int, workers: int, resources: Resources) -> int:
+    """How many bricks of so many values each of some processes can hold at the same time, for a GPU."""
+    free = (resources.memory - PROCESS_BYTES) // workers - PROCESS_BYTES
+    return max(1, min(_MOST_TOGETHER, free // fit_bytes(largest, resources.parameters)))
+
+
+def partition_values(partition: Partition) -> int:
+    """Nodes of the largest brick, with its overlap."""
+    return math.prod(max(last - first + 1 for first, last in partition.axis_extents(axis)) for axis in range(3))
 
 
 def needed_bytes(largest: int, resources: Resources) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,11 @@ class ClusterRunner(Runner):
         threads = sum(worker["nthreads"] for worker in self._client.scheduler_info(n_workers=-1)["workers"].values())
         return max(2, _BRICKS_EACH * threads) - len(self._running)
 
-    def submit(self, task: BrickTask) -> None:
+    def submit(self, tasks: Sequence[BrickTask]) -> None:
+        for task in tasks:
+            self._submit(task)
+
+    def _submit(self, task: BrickTask) -> None:
         future = self._client.submit(
             _fit_elsewhere,
             task,

@@ -23,7 +23,16 @@ from ..volumes.layout import VolumeLayout
 from ..volumes.names import array_name
 from ..volumes.settle import settle
 from .assembly import Figures, assemble
-from .choice import Grid, Resources, Triple, choose_bricks, choose_partition, workers_within
+from .choice import (
+    Grid,
+    Resources,
+    Triple,
+    bricks_together,
+    choose_bricks,
+    choose_partition,
+    partition_values,
+    workers_within,
+)
 from .goals import brick_settings
 from .halos import read_brick
 from .journal import Journal
@@ -32,6 +41,7 @@ from .parts import Parts
 from .run import Run
 from .runner import Runner
 from .task import BrickSummary, BrickTask
+from .together import can_learn_together
 
 
 @dataclass(frozen=True)
@@ -159,8 +169,8 @@ def _fit(
     journal: Journal,
 ) -> dict[str, Any]:
     partition, notes = parts.begin(identity, options.overwrite) or _begin(source, settings, options, identity, parts)
-    largest = max(math.prod(b - a + 1 for a, b in partition.extent(k)) for k in range(partition.count))
-    workers = workers_within(largest * source.layout.components, options.resources)
+    largest = partition_values(partition) * source.layout.components
+    workers = workers_within(largest, options.resources)
     tasks = _tasks(source, settings, options, partition, notes, min(workers, partition.count))
     finished = parts.finished(partition)
     if finished:
@@ -271,7 +281,16 @@ def _runner(
 
         return ClusterRunner(options.scheduler, tasks[0], source.fingerprint, options.devices[0] not in ("auto", "cpu"))
     devices = [options.devices[k % len(options.devices)] for k in range(workers)]
-    return LocalRunner(parts.folder, devices, max(1, thread_count() // options.resources.workers))
+    threads = max(1, thread_count() // options.resources.workers)
+    return LocalRunner(parts.folder, devices, threads, _together(source, options, tasks, workers))
+
+
+def _together(source: Source, options: EnsembleOptions, tasks: dict[int, BrickTask], workers: int) -> int:
+    """How many bricks a GPU learns at the same time; one where there is none."""
+    if options.devices[0] == "cpu" or not can_learn_together(tasks[0].settings):
+        return 1
+    largest = partition_values(tasks[0].partition) * source.layout.components
+    return min(bricks_together(largest, workers, options.resources), math.ceil(len(tasks) / workers))
 
 
 def _about(partition: Partition, workers: int, options: EnsembleOptions) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def fit_brick(
     output: Path,
     interrupts: Interrupts,
     halos: Halos | None = None,
-    when_read: Callable[[], object] | None = None,
+    when_read: Callable[[int], object] | None = None,
     watch: Watch | None = None,
 ) -> BrickSummary:
     """Learn a brick and write its model, all or nothing; goes on from a checkpoint beside the output if there is one.
@@ -52,34 +52,106 @@ def fit_brick(
         output: its model file.
         interrupts: asked between steps.
         halos: layers of values that neighbours share, see `read_brick`.
-        when_read: called when the file is not needed any more.
+        when_read: called with the brick's number when the file is not needed any more.
         watch: see `FitOptions`.
 
     Raises:
         VolumeError, FitDiverged, FitInterrupted, ModelNotWritable: see `fit_volume`.
     """
-    began, began_cpu = time.monotonic(), time.process_time()
-    volume, bytes_read = _read(task, halos)
+    brick = Brick(task, output, halos)
     if when_read is not None:
-        when_read()
-    region = _within(task.own, task.extent)
-    own_values = volume.values[slices(region)]
-    fingerprint = volume.fingerprint()
-    valid = int(np.isfinite(own_values[..., 0]).sum())
-    learned = _nothing_to_learn(volume, output) or _fit(task, volume, output, region, fingerprint, interrupts, watch)
-    return BrickSummary(
-        brick=task.brick,
-        valid=valid,
-        counted=valid if volume.mesh is None else len(mesh_nodes(volume, volume.mesh, region)[0]),
-        ranges=volume.ranges if volume.valid else (),
-        seconds=round(time.monotonic() - began + learned.pop("seconds_before"), 3),
-        cpu_seconds=round(time.process_time() - began_cpu + learned.pop("cpu_seconds_before"), 3),
-        bytes_read=bytes_read,
-        bytes_needed=volume.source.bytes,
-        peak_memory=peak_memory(),
-        fingerprint=fingerprint,
-        **learned,
-    )
+        when_read(task.brick)
+    return brick.summary(brick.nothing_to_learn() or _fit(brick, interrupts, watch))
+
+
+class Brick:
+    """A brick that has been read.
+
+    Args:
+        task, output, halos: see `fit_brick`.
+
+    Attributes:
+        task, output: likewise.
+        volume: its values; there may be no valid one among them.
+        region: its own nodes, counted from the first of its extent.
+        fingerprint: of the volume.
+    """
+
+    def __init__(self, task: BrickTask, output: Path, halos: Halos | None) -> None:
+        self._began, self._began_cpu = time.monotonic(), time.process_time()
+        self.task, self.output = task, output
+        self.volume, self._bytes_read = _read(task, halos)
+        self.region = _within(task.own, task.extent)
+        self.fingerprint = self.volume.fingerprint()
+
+    def nothing_to_learn(self) -> Learned | None:
+        """Write the model if all values are the same, or missing; None if there is anything to learn."""
+        return Learned("constant") if _write_constant(self.volume, self.output) else None
+
+    def summary(self, learned: Learned, share: float = 1.0) -> BrickSummary:
+        """What is known about the brick now that its model is written.
+
+        Args:
+            learned: what came out.
+            share: of the time since it was begun, where others were learned in it, too.
+        """
+        volume = self.volume
+        valid = int(np.isfinite(volume.values[slices(self.region)][..., 0]).sum())
+        spent, cpu = time.monotonic() - self._began, time.process_time() - self._began_cpu
+        nothing = (0.0,) * volume.components
+        return BrickSummary(
+            brick=self.task.brick,
+            kind=learned.kind,
+            valid=valid,
+            counted=valid if volume.mesh is None else len(mesh_nodes(volume, volume.mesh, self.region)[0]),
+            ranges=volume.ranges if volume.valid else (),
+            rmse=learned.rmse or nothing,
+            max_abs_error=learned.max_abs_error or nothing,
+            parameters=learned.parameters,
+            steps=learned.steps,
+            points=learned.points,
+            seconds=round(share * spent + learned.seconds_before, 3),
+            cpu_seconds=round(share * cpu + learned.cpu_seconds_before, 3),
+            bytes_read=self._bytes_read,
+            bytes_needed=volume.source.bytes,
+            peak_memory=peak_memory(),
+            fingerprint=self.fingerprint,
+            psnr_db=learned.psnr_db,
+            target_reached=learned.target_reached,
+        )
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came out of a brick's fit, see `BrickSummary`; `seconds_before` and `cpu_seconds_before` are the costs of
+    earlier runs of it, ended before its end."""
+
+    kind: str
+    rmse: tuple[float, ...] = ()
+    max_abs_error: tuple[float, ...] = ()
+    parameters: int = 0
+    steps: int = 0
+    points: int = 0
+    psnr_db: float | None = None
+    target_reached: bool = True
+    seconds_before: float = 0.0
+    cpu_seconds_before: float = 0.0
+
+    @classmethod
+    def of(cls, training: dict[str, Any], **more: Any) -> Learned:
+        """What a model says about its training."""
+        parts = training.get("components") or [training]
+        return cls(
+            "amgsrn",
+            tuple(float(part["rmse"]) for part in parts),
+            tuple(float(part["max_abs_error"]) for part in parts),
+            training["parameters"],
+            training["steps"],
+            training["points"],
+            training["psnr_db"],
+            training.get("target_reached", True),
+            **more,
+        )
 
 
 def _read(task: BrickTask, halos: Halos | None) -> tuple[Volume, int]:
@@ -104,10 +176,10 @@ def _read(task: BrickTask, halos: Halos | None) -> tuple[Volume, int]:
     return volume, bytes_read
 
 
-def _nothing_to_learn(volume: Volume, output: Path) -> dict[str, Any] | None:
-    """Write a brick in which all values are the same, or missing; None if there is anything to learn."""
+def _write_constant(volume: Volume, output: Path) -> bool:
+    """Write a model in which all values are the same, or missing, if they are."""
     if any(low < high for low, high in volume.ranges):
-        return None
+        return False
     values = tuple(low for low, _ in volume.ranges) if volume.valid else None
     info = (
         volume.array_info() if volume.valid else replace(volume, ranges=((0.0, 0.0),) * volume.components).array_info()
@@ -116,29 +188,11 @@ def _nothing_to_learn(volume: Volume, output: Path) -> dict[str, Any] | None:
     if volume.valid and volume.missing:
         field = MaskedField(field, Mask.of(np.isfinite(volume.values[..., 0])))
     save_field(output, field)
-    nothing = (0.0,) * volume.components
-    return {
-        "kind": "constant",
-        "rmse": nothing,
-        "max_abs_error": nothing,
-        "parameters": 0,
-        "steps": 0,
-        "points": 0,
-        "seconds_before": 0.0,
-        "cpu_seconds_before": 0.0,
-    }
+    return True
 
 
-def _fit(
-    task: BrickTask,
-    volume: Volume,
-    output: Path,
-    region: Region,
-    fingerprint: str,
-    interrupts: Interrupts,
-    watch: Watch | None,
-) -> dict[str, Any]:
-    settings = _towards_target(task, volume)
+def _fit(brick: Brick, interrupts: Interrupts, watch: Watch | None) -> Learned:
+    task, settings = brick.task, _towards_target(brick.task, brick.volume)
     options = FitOptions(
         select_device(task.device),
         task.checkpoint_interval,
@@ -146,32 +200,23 @@ def _fit(
         quiet=True,
         say=lambda message: None,
         watch=watch,
-        region=region,
+        region=brick.region,
     )
-    identity = {**settings.to_dict(), "brick": task.brick, "extent": task.extent, "fingerprint": fingerprint}
-    fit = Fit(volume, output, settings, options, identity)
+    identity = {**settings.to_dict(), "brick": task.brick, "extent": task.extent, "fingerprint": brick.fingerprint}
+    fit = Fit(brick.volume, brick.output, settings, options, identity)
     began, began_cpu = time.monotonic(), time.process_time()
     try:
         training = fit.run(interrupts)
     except FitDiverged as error:
         # There would be no end to it when the run is repeated.
         with contextlib.suppress(OSError):
-            checkpoint_path(output).unlink()
+            checkpoint_path(brick.output).unlink()
         raise FitDiverged(error.step, task.brick) from error
-    parts = training.get("components") or [training]
-    return {
-        "kind": "amgsrn",
-        "rmse": tuple(float(part["rmse"]) for part in parts),
-        "max_abs_error": tuple(float(part["max_abs_error"]) for part in parts),
-        "parameters": training["parameters"],
-        "steps": training["steps"],
-        "points": training["points"],
-        "psnr_db": training["psnr_db"],
-        "target_reached": training.get("target_reached", True),
-        # What earlier runs of this brick, ended before its end, have cost.
-        "seconds_before": max(0.0, training["seconds"] - (time.monotonic() - began)),
-        "cpu_seconds_before": max(0.0, training["cpu_seconds"] - (time.process_time() - began_cpu)),
-    }
+    return Learned.of(
+        training,
+        seconds_before=max(0.0, training["seconds"] - (time.monotonic() - began)),
+        cpu_seconds_before=max(0.0, training["cpu_seconds"] - (time.process_time() - began_cpu)),
+    )
 
 
 def _towards_target(task: BrickTask, volume: Volume) -> FitSettings:

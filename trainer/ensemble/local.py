@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection
     device: str
-    brick: int | None = None
+    bricks: set[int] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -44,43 +44,45 @@ class LocalRunner(Runner):
         folder: of the parts.
         devices: one for each process.
         threads: of each.
+        together: bricks that each learns at the same time.
     """
 
     shares_layers = True
 
-    def __init__(self, folder: Path, devices: Sequence[str], threads: int) -> None:
+    def __init__(self, folder: Path, devices: Sequence[str], threads: int, together: int = 1) -> None:
         self._folder, self._devices, self._threads = folder, list(devices), threads
         self._workers: list[_Worker] = []
+        self.together = together
 
     def free(self) -> int:
-        return len(self._devices) - sum(worker.brick is not None for worker in self._workers)
+        return len(self._devices) - sum(bool(worker.bricks) for worker in self._workers)
 
-    def submit(self, task: BrickTask) -> None:
-        worker = next((w for w in self._workers if w.brick is None), None) or self._start()
-        worker.brick = task.brick
+    def submit(self, tasks: Sequence[BrickTask]) -> None:
+        worker = next((w for w in self._workers if not w.bricks), None) or self._start()
+        worker.bricks = {task.brick for task in tasks}
         # Where it is dead already `wait` will find out.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            worker.connection.send(replace(task, device=worker.device))
+            worker.connection.send([replace(task, device=worker.device) for task in tasks])
 
     def wait(self, seconds: float) -> list[Event]:
-        busy = {worker.connection: worker for worker in self._workers if worker.brick is not None}
+        busy = {worker.connection: worker for worker in self._workers if worker.bricks}
         events = []
         for connection in wait(list(busy), seconds):
             worker = busy[connection]  # type: ignore[index]
-            assert worker.brick is not None
             try:
                 event: Event = worker.connection.recv()
             except (EOFError, ConnectionResetError):
-                events.append(Event("lost", worker.brick, worker.name, error=self._bury(worker)))
+                reason = self._bury(worker)
+                events += [Event("lost", brick, worker.name, error=reason) for brick in sorted(worker.bricks)]
                 continue
             if event.kind in ("done", "failed"):
-                worker.brick = None
+                worker.bricks.discard(event.brick)
             events.append(replace(event, worker=worker.name))
         return events
 
     def stop(self, gently: bool) -> None:
         for worker in self._workers:
-            if gently and worker.brick is not None:
+            if gently and worker.bricks:
                 worker.process.send_signal(signal.SIGTERM)
             else:
                 worker.process.kill()

@@ -39,14 +39,19 @@ class BrickQueue:
         """Whether nothing waits and nothing is on its way."""
         return not self._waiting and not self._running
 
-    def next(self) -> int | None:
-        """The next brick that can be begun, which is then on its way; None if none can."""
-        if not self._waiting or (self._patient and self._reading & set(self._lower(self._waiting[0]))):
-            return None
-        brick = self._waiting.popleft()
-        self._running.add(brick)
-        self._reading.add(brick)
-        return brick
+    def next(self, most: int = 1) -> list[int]:
+        """The next bricks that can be begun by one worker, in this order, and are then on their way; none if none can."""
+        group: list[int] = []
+        while self._waiting and len(group) < most:
+            # Those of the same group are read one after the other.
+            elsewhere = self._reading - set(group)
+            if self._patient and elsewhere & set(self._lower(self._waiting[0])):
+                break
+            brick = self._waiting.popleft()
+            self._running.add(brick)
+            self._reading.add(brick)
+            group.append(brick)
+        return group
 
     def read(self, brick: int) -> None:
         """A brick has been read."""

@@ -23,6 +23,8 @@ from .task import BrickSummary, BrickTask
 
 # Seconds between two looks at memory and signals.
 _LOOK_EVERY = 0.3
+# Seconds between two figures of quality.
+_FIGURES_EVERY = 2.0
 
 
 class Run:
@@ -56,6 +58,8 @@ class Run:
         self.peak_memory = tree_bytes([os.getpid()])
         self._wall = max((summary.wall for summary in finished.values()), default=0.0)
         self._began = time.monotonic()
+        self._figures: Figures | None = None
+        self._figures_made = 0.0
 
     @property
     def seconds(self) -> float:
@@ -76,10 +80,11 @@ class Run:
         halos = Halos(self._parts.folder, partition)
         with Interrupts() as interrupts, BrickDisplay(len(todo), 0, self._quiet) as display, runner:
             while not order.empty:
-                while runner.free() > 0 and (brick := order.next()) is not None:
-                    runner.submit(self._tasks[brick])
+                while runner.free() > 0 and (group := order.next(runner.together)):
+                    runner.submit([self._tasks[brick] for brick in group])
                     if runner.shares_layers:
-                        self._started(Event("started", brick), display)
+                        for brick in group:
+                            self._started(Event("started", brick), display)
                 for event in runner.wait(_LOOK_EVERY):
                     self._handle(event, order, halos, display, runner)
                 self.peak_memory = max(self.peak_memory, tree_bytes([os.getpid(), *runner.processes()]))
@@ -115,9 +120,15 @@ class Run:
             self.finished[brick] = summary
             halos.remove(brick)
             order.done(brick)
-            figures = Figures.of(list(self.finished.values()), self._names)
-            display.ended(brick, finished=True, psnr_db=figures.psnr_db)
+            display.ended(brick, finished=True, psnr_db=self._quality())
             self._journal.write("done", worker=event.worker, **summary.to_dict())
+
+    def _quality(self) -> float | None:
+        """PSNR of all that is finished, dB; looked at now and then only, for there may be many bricks."""
+        now = time.monotonic()
+        if self._figures is None or now - self._figures_made > _FIGURES_EVERY:
+            self._figures, self._figures_made = Figures.of(list(self.finished.values()), self._names), now
+        return self._figures.psnr_db
 
     def _started(self, event: Event, display: BrickDisplay) -> None:
         display.started(event.brick, event.worker)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -40,17 +41,19 @@ class Runner(ABC):
 
     Attributes:
         shares_layers: whether a brick finds what its lower neighbours have read, if they have read before it.
+        together: how many bricks one worker learns at the same time.
     """
 
     shares_layers = False
+    together = 1
 
     @abstractmethod
     def free(self) -> int:
-        """How many bricks it takes now."""
+        """How many groups of bricks it takes now."""
 
     @abstractmethod
-    def submit(self, task: BrickTask) -> None:
-        """Give it a brick."""
+    def submit(self, tasks: Sequence[BrickTask]) -> None:
+        """Give it a group of bricks, `together` at most."""
 
     @abstractmethod
     def wait(self, seconds: float) -> list[Event]:

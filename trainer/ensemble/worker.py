@@ -2,7 +2,7 @@
 """A process that learns bricks, one after the other, for whoever started it: `python -m trainer.ensemble.worker FD`,
 where FD is its end of a connection.
 
-It gets `BrickTask`s and gives `Event`s. It ends when the other end of the connection is closed, even in the middle of
+It gets lists of `BrickTask`s and gives `Event`s. It ends when the other end of the connection is closed, even in the middle of
 a fit, so that nobody's work goes on unseen.
 """
 
@@ -26,6 +26,7 @@ from .halos import Halos
 from .job import fit_brick
 from .runner import Event
 from .task import BrickTask
+from .together import fit_together
 
 # Seconds between two reports of progress.
 _REPORT_EVERY = 0.5
@@ -41,34 +42,39 @@ def serve(connection: Connection, folder: Path) -> None:
             if not connection.poll(_LOOK_EVERY):
                 continue
             try:
-                task: BrickTask = connection.recv()
+                tasks: list[BrickTask] = connection.recv()
             except EOFError:
                 return
-            event = _done(task, folder, connection, interrupts)
-            if event is not None:
+            for event in _done(tasks, folder, connection, interrupts):
                 connection.send(event)
 
 
-def _done(task: BrickTask, folder: Path, connection: Connection, interrupts: Interrupts) -> Event | None:
-    """Learn a brick; None where that was interrupted."""
+def _done(tasks: list[BrickTask], folder: Path, connection: Connection, interrupts: Interrupts) -> list[Event]:
+    """Learn some bricks; what there is to tell in the end, nothing where that was interrupted."""
     told = time.monotonic()
 
     def watch(fraction: float, loss: float | None) -> None:
         nonlocal told
         if time.monotonic() - told >= _REPORT_EVERY:
             told = time.monotonic()
-            connection.send(Event("progress", task.brick, fraction=fraction, loss=loss))
+            for task in tasks:
+                connection.send(Event("progress", task.brick, fraction=fraction, loss=loss))
 
-    halos = Halos(folder, task.partition)
-    output = folder / f"brick-{task.brick:05d}.amgsrn"
+    def when_read(brick: int) -> None:
+        connection.send(Event("read", brick))
+
+    halos = Halos(folder, tasks[0].partition)
+    outputs = [folder / f"brick-{task.brick:05d}.amgsrn" for task in tasks]
     try:
-        when_read = Event("read", task.brick)
-        summary = fit_brick(task, output, interrupts, halos, lambda: connection.send(when_read), watch)
+        if len(tasks) > 1:
+            summaries = fit_together(tasks, outputs, interrupts, halos, when_read, watch)
+        else:
+            summaries = [fit_brick(tasks[0], outputs[0], interrupts, halos, when_read, watch)]
     except FitInterrupted:
-        return None
+        return []
     except Exception as error:
-        return Event("failed", task.brick, error=_sendable(error))
-    return Event("done", task.brick, summary=summary)
+        return [Event("failed", tasks[0].brick, error=_sendable(error))]
+    return [Event("done", summary.brick, summary=summary) for summary in summaries]
 
 
 def _sendable(error: Exception) -> Exception:

@@ -39,7 +39,7 @@ class CFReader(LatticeReader):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._latest: tuple[tuple[tuple[str, ...], int | None], MeshedVariables] | None = None
-        self._grids: dict[tuple[str, int | None], BentGrid | None] = {}
+        self._grids: dict[tuple, BentGrid | None] = {}
 
     @abstractmethod
     def _variables(self) -> dict[str, CFVariable]:
@@ -165,10 +165,12 @@ class CFReader(LatticeReader):
 
     def _grid(self, name: str, step: int | None) -> BentGrid | None:
         """The grid of a variable whose coordinates have several dimensions; None for others."""
-        if (name, step) not in self._grids:
-            variable, role = self._volume(name, step)
-            self._grids = {(name, step): bent_grid(variable, role, step or 0, self._numbers)}
-        return self._grids[name, step]
+        variable, role = self._volume(name, step)
+        # Variables with the same coordinates share them; those of one step are kept.
+        key = (name.rpartition("/")[0], variable.dimensions, role, variable.text("coordinates"), step or 0)
+        if key not in self._grids:
+            self._grids = {key: bent_grid(variable, role, step or 0, self._numbers)}
+        return self._grids[key]
 
     def _straight(self, name: str, step: int | None) -> list[tuple[np.ndarray, str] | None]:
         """Coordinates and units along z, y, x of a grid that is straight although its coordinates have several

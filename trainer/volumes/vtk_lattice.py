@@ -20,6 +20,7 @@ from .tiles import Tile
 from .vtk_source import GHOSTS, Extent, VTKArray, VTKSource, numbers
 
 _HIDDEN_POINT, _HIDDEN_CELL = 2, 32
+_NEIGHBOURS = (slice(None, -1), slice(1, None))
 
 
 class VTKLatticeReader(LatticeReader):
@@ -85,10 +86,9 @@ class VTKLatticeReader(LatticeReader):
         attributes = data.GetCellData() if about.on_cells else data.GetPointData()
         with np.errstate(over="ignore"):
             out[...] = _part(data, attributes.GetArray(array.name), extent, more)
-        ghosts = attributes.GetArray(GHOSTS)
-        if ghosts is not None:
-            hidden = _part(data, ghosts, extent, more)[..., 0].astype(np.uint8)
-            out[(hidden & (_HIDDEN_CELL if about.on_cells else _HIDDEN_POINT)) != 0] = np.nan
+        hidden = self._hidden_cells if about.on_cells else self._hidden_points
+        if hidden is not None:
+            out[hidden[tile]] = np.nan
 
     @property
     def _extent(self) -> Extent:
@@ -113,6 +113,27 @@ class VTKLatticeReader(LatticeReader):
         ranges = zip(self._extent[::2], self._extent[1::2], strict=True)
         placed = zip(ranges, self._empty.GetOrigin(), self._empty.GetSpacing(), strict=True)
         return [origin + spacing * np.arange(a, b + 1) for (a, b), origin, spacing in placed]
+
+    @cached_property
+    def _hidden_cells(self) -> np.ndarray | None:
+        """bool [z, y, x]; None if there are none."""
+        flags = self._empty.GetCellData().GetArray(GHOSTS)
+        if flags is None:
+            return None
+        return _part(self._empty, flags, self._extent, 1)[..., 0] & _HIDDEN_CELL != 0
+
+    @cached_property
+    def _hidden_points(self) -> np.ndarray | None:
+        """bool [z, y, x]: those that are hidden, and those between hidden cells alone; None if there are none."""
+        flags, cells = self._empty.GetPointData().GetArray(GHOSTS), self._hidden_cells
+        hidden = None if flags is None else _part(self._empty, flags, self._extent, 0)[..., 0] & _HIDDEN_POINT != 0
+        if cells is None:
+            return hidden
+        around = np.pad(cells, 1, constant_values=True)
+        for axis in range(3):
+            first, last = (tuple(part if k == axis else slice(None) for k in range(3)) for part in _NEIGHBOURS)
+            around = around[first] & around[last]
+        return around if hidden is None else hidden | around
 
     @property
     def _spacings(self) -> list[float | None]:

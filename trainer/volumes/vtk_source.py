@@ -122,7 +122,11 @@ class XMLSource(VTKSource):
                 self._reader.UpdateExtent(extent)
             else:
                 self._reader.Update()
-        return self._reader.GetOutput()
+        # The reader fills the same object again next time.
+        output = self._reader.GetOutput()
+        copy = output.NewInstance()
+        copy.ShallowCopy(output)
+        return copy
 
 
 class LegacySource(VTKSource):
