@@ -8,17 +8,22 @@ import time as clock
 from pathlib import Path
 from typing import Any
 
-from amgsrn_core import read_header
+from amgsrn_core import Field, read_header
 from amgsrn_core.storage.model_file import ModelHeader
 
+from .ensemble.memory import memory_to_use
 from .errors import ComponentMismatch, ModelTimeNotChosen, NoSuchModelTime, ShapeMismatch
+from .layers import layered_volume
 from .metrics import measure
 from .opening import open_step
 from .progress import Display
 from .reading import read_volume
 from .report import describe_model
-from .volumes import RawFormat, open_volume
+from .volumes import RawFormat, Volume, open_volume
 from .volumes.names import asked_for
+
+# Volumes that take more of the memory are read layer by layer, twice.
+_LARGEST_SHARE = 0.5
 
 
 def evaluate(
@@ -29,7 +34,8 @@ def evaluate(
     device: str = "auto",
     raw: RawFormat | None = None,
 ) -> dict[str, Any]:
-    """Errors of a model over all valid values of a volume, JSON-ready, and what measuring them cost.
+    """Errors of a model over all valid values of a volume, JSON-ready, and what measuring them cost. The volume need not
+    fit into memory.
 
     Args:
         model: the .amgsrn file.
@@ -47,8 +53,20 @@ def evaluate(
     header = read_header(model)
     step = _step(model, header, time)
     chosen_variable, chosen_time = _defaults(header, volume_file, variable, time, step, raw)
-    volume = read_volume(volume_file, chosen_variable, chosen_time, raw=raw)
     field = open_step(model, device, step)
+    with open_volume(volume_file, raw) as reader:
+        layout = reader.layout(chosen_variable, chosen_time)
+        large = 4 * math.prod(layout.domain.shape) * layout.components > _LARGEST_SHARE * memory_to_use()
+        if not large:
+            volume = read_volume(volume_file, chosen_variable, chosen_time, raw=raw)
+        else:
+            with Display("reading", 1000) as display:
+                volume = layered_volume(reader, layout, chosen_time, lambda part: display.update(int(1000 * part)))
+        return {**_compared(model, header, field, volume_file, volume), **_cost(started, started_cpu)}
+
+
+def _compared(model: Path, header: ModelHeader, field: Field, volume_file: Path, volume: Volume) -> dict[str, Any]:
+    """Errors and what is known of both; see `evaluate`."""
     if volume.shape != field.domain.shape:
         raise ShapeMismatch(model, field.domain.shape, volume_file, volume.shape)
     if volume.components != field.array.components:
@@ -61,11 +79,17 @@ def evaluate(
         **describe_model(model, header, {"source": header.training.get("source", volume.source.to_dict())}),
         **metrics.to_dict(),
         "parameters": header.tree.parameters,
-        "seconds": round(clock.monotonic() - started, 3),
-        "cpu_seconds": round(clock.process_time() - started_cpu, 3),
         "points_per_second": round(speed, 1),
         "variable": volume.source.variable,
         "time_index": volume.source.time_index,
+    }
+
+
+def _cost(started: float, started_cpu: float) -> dict[str, float]:
+    """What was spent since then."""
+    return {
+        "seconds": round(clock.monotonic() - started, 3),
+        "cpu_seconds": round(clock.process_time() - started_cpu, 3),
     }
 
 

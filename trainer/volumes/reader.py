@@ -48,6 +48,11 @@ class VolumeReader(ABC):
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
     @abstractmethod
     def variables(self) -> list[VariableInfo]:
         """The variables that are volumes, in the file's order."""
