@@ -298,7 +298,7 @@ def tensors(path: Path) -> dict[str, bytes]:
 def test_a_killed_series_goes_on_and_gives_the_same(
     trainer: Any, start_trainer: Any, series: Path, tmp_path: Path
 ) -> None:
-    command = ("--time", "all", "--steps", 1500, "--batch", 256, "--device", "cpu", "--checkpoint-interval", 0.2)
+    command = ("--time", "all", "--steps", 1000, "--batch", 256, "--device", "cpu", "--checkpoint-interval", 0.2)
     whole = tmp_path / "whole.amgsrn"
     assert trainer("fit", series, "-o", whole, *command).returncode == 0
     output = tmp_path / "m.amgsrn"
