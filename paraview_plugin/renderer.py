@@ -15,7 +15,7 @@ import torch
 
 from amgsrn_core import Field
 from amgsrn_core.errors import NotAModelFile
-from amgsrn_core.raymarch import MAGNITUDE, Camera, ProgressivePicture, Scene, TransferFunction
+from amgsrn_core.raymarch import MAGNITUDE, Camera, ProgressivePicture, Scene, TransferFunction, voxel_steps
 
 from .open_models import open_model
 
@@ -149,7 +149,7 @@ def _scene(request: Request, field: Field, depth: np.ndarray) -> Scene:
         bounds=tuple(request["bounds"]),
         transfer_function=TransferFunction(torch.from_numpy(table), (float(low), float(high))),
         unit_distance=float(request["unit_distance"]),
-        step=field.domain.smallest_spacing / float(request["samples_per_voxel"]),
+        step=voxel_steps(field.domain, float(request["samples_per_voxel"])),
         component=_component(request, field),
         depth=depth,
         clipping_planes=_planes_in_data(

@@ -34,7 +34,17 @@ from .interrupts import Interrupts
 from .judge import Judge
 from .optimisers import Optimiser, make_optimiser
 from .outputs import check_writable
-from .placement import CAUTIOUS_WORTH_DB, WORTH_DB, grid_proportions, is_due, may_move, move_grids, place_grids
+from .placement import (
+    CAUTIOUS_WORTH_DB,
+    WORTH_DB,
+    Placement,
+    grid_proportions,
+    is_due,
+    keep_grids,
+    may_move,
+    move_grids,
+    place_grids,
+)
 from .plateau import EarlyStop
 from .precision import FREE_DB, Stored
 from .probe import Probe
@@ -125,10 +135,8 @@ class Fit:
         """Fit, write the model, and return what it says about its training."""
         self._resume()
         self._clock = Clock(self._progress)
-        if self._has_grids and not self._progress.step:
-            self._progress = replace(self._progress, placement={"method": "given"})
-        elif not self._constant and not self._progress.step:
-            placement = place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)
+        if not self._constant and not self._progress.step:
+            placement = self._place_grids()
             self._progress = replace(self._progress, placement=placement.to_dict())
             self._options.say(f"{placement}, {_times(self._network.config.resolution)} nodes each")
         while True:
@@ -139,6 +147,12 @@ class Fit:
                 self._best = model
             if self._target is None or model.reaches(self._target) or not self._go_on(model):
                 return self._finish()
+
+    def _place_grids(self) -> Placement:
+        """Put the grids to where training begins."""
+        if self._has_grids:
+            return keep_grids(self._network, self._settings.placement)
+        return place_grids(self._network, self._volume, self._settings.placement, self._settings.seed)
 
     def _begin(self, network: AMGSRN, optimiser: Optimiser | None = None) -> None:
         """Make a network the one that is trained, by an optimiser that has trained it before or a new one."""

@@ -102,15 +102,15 @@ class PartsFolder:
                 raise CheckpointMismatch(self.path, "it does not say which")
             self._clear()
         try:
-            write_atomically(file, json.dumps(self._identity).encode())
+            write_atomically(file, json.dumps({"identity": self._identity}).encode())
         except ModelNotWritable as error:
             raise OutputNotWritable(self.path, str(error.__cause__ or error)) from error
 
     def _difference(self, file: Path) -> str:
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
-            return difference(found, self._identity)
-        except (OSError, ValueError, TypeError):
+            return difference(found["identity"], self._identity)
+        except (OSError, ValueError, TypeError, KeyError):
             return "it cannot be read"
 
     def _clear(self) -> None:

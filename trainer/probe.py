@@ -49,6 +49,12 @@ class Probe:
         answers = evaluate(self._points)[:, self._varying].double() * self._factor + self._offset
         return float((answers - self._targets).square().mean())
 
+    @property
+    def variance(self) -> float:
+        """Of the values, in units of the value ranges squared, averaged over components that vary: the error of a network
+        that knows nothing but the mean."""
+        return float(self._targets.var(dim=0, correction=0).mean())
+
     def psnr(self, network: AMGSRN) -> float:
         """Likewise in dB; no more than float32 resolves, so that it is always a number."""
         return -10.0 * math.log10(max(self.mean_squared_error(network), _LEAST_ERROR))

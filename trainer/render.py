@@ -19,6 +19,7 @@ from amgsrn_core.raymarch import (
     colour_map,
     orbit_camera,
     read_colour_map,
+    voxel_steps,
 )
 
 _SLICE_SECONDS = 0.5
@@ -73,7 +74,7 @@ def draw(
         bounds=bounds,
         transfer_function=colours,
         unit_distance=diagonal / cells ** (1.0 / 3.0),
-        step=domain.smallest_spacing / samples_per_voxel,
+        step=voxel_steps(domain, samples_per_voxel),
         component=component,
     )
     picture = ProgressivePicture(field, scene)

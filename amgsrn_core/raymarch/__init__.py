@@ -5,7 +5,7 @@ from .camera import Camera, orbit_camera
 from .colour_map import DEFAULT_COLOUR_MAP, colour_map, read_colour_map
 from .march import march
 from .progressive import ProgressivePicture, Speed, render_complete
-from .scene import MAGNITUDE, Rays, Scene
+from .scene import MAGNITUDE, Rays, Scene, voxel_steps
 from .transfer_function import TransferFunction
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "orbit_camera",
     "read_colour_map",
     "render_complete",
+    "voxel_steps",
 ]

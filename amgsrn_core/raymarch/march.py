@@ -19,14 +19,13 @@ def march(
     field: Field,
     rays: Rays,
     transfer_function: TransferFunction,
-    step: float,
     unit_distance: float,
     batch: int,
     component: int = 0,
 ) -> Generator[int, None, torch.Tensor]:
     """March rays through a field.
 
-    A ray is cut into segments of one step, the last one as long as what is left, so that opaque surfaces and faces of
+    A ray is cut into segments of its step, the last one as long as what is left, so that opaque surfaces and faces of
     the box are met exactly. A segment has the colour at its middle and the opacity 1 - (1 - a)^(length / unit
     distance), which is 0 where the field has no value. A ray ends when it is opaque.
 
@@ -34,7 +33,6 @@ def march(
         field: any field.
         rays: where to march, on the field's device.
         transfer_function: on the field's device.
-        step: length of a segment, in data coordinates.
         unit_distance: distance over which the opacity function holds, in data coordinates.
         batch: samples per call of the field, about.
         component: of the field, which the transfer function looks up, or `MAGNITUDE`.
@@ -54,8 +52,9 @@ def march(
         segments = max(1, batch // len(active))
         index = torch.arange(done_segments, done_segments + segments, device=active.device)
         near, far = rays.near[active].unsqueeze(1), rays.far[active].unsqueeze(1)
+        step = rays.step[active].unsqueeze(1)
         begin = near + index * step
-        length = (far - begin).clamp_(0.0, step)  # (a, s)
+        length = torch.minimum((far - begin).clamp_(min=0.0), step)  # (a, s)
         inside = (length > 0).flatten().nonzero().squeeze(1)
         length = length.flatten()[inside]
         middle = begin.flatten()[inside].addcmul_(length, length.new_tensor(0.5))
@@ -78,7 +77,7 @@ def march(
         light[active] *= remaining[:, -1]
 
         done_segments += segments
-        more = (rays.near[active] + done_segments * step < rays.far[active]) & (light[active] > _OPAQUE)
+        more = (rays.near[active] + done_segments * step[:, 0] < rays.far[active]) & (light[active] > _OPAQUE)
         active = active[more]
         yield len(values)
     picture[:, 3] = 1.0 - light

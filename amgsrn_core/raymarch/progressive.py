@@ -125,7 +125,6 @@ class ProgressivePicture:
                 self.field,
                 rays,
                 self._transfer_function,
-                self.scene.step,
                 self.scene.unit_distance,
                 batch,
                 self.scene.component,
@@ -135,8 +134,7 @@ class ProgressivePicture:
             first += tile
 
     def _samples_per_ray(self) -> float:
-        low, high = np.array(self.scene.bounds[::2]), np.array(self.scene.bounds[1::2])
-        return max(1.0, 0.5 * float(np.linalg.norm(high - low)) / self.scene.step)
+        return max(1.0, 0.5 * self.scene.longest_ray())
 
     def _first_stride(self, width: int, height: int, seconds: float) -> int:
         """The finest stride of level 0 that a time slice affords."""

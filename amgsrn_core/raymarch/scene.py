@@ -24,12 +24,14 @@ class Rays:
         origin: float32 (n, 3), the point at distance 0.
         direction: float32 (n, 3), box coordinates per unit of distance in data coordinates.
         near, far: float32 (n,), distances in data coordinates at which the ray is inside; empty where near >= far.
+        step: float32 (n,), distance of samples, in data coordinates.
     """
 
     origin: torch.Tensor
     direction: torch.Tensor
     near: torch.Tensor
     far: torch.Tensor
+    step: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,8 @@ class Scene:
         bounds: the part to draw, (xmin, xmax, ymin, ymax, zmin, zmax) in data coordinates.
         transfer_function: how values look.
         unit_distance: the distance, in data coordinates, over which the opacity function holds.
-        step: distance of samples along a ray, in data coordinates.
+        step: distance of samples along a ray, in data coordinates; or along rays in the direction of x, y and z, between
+            which it is that of one voxel: data that is much longer along one axis would need far too many otherwise.
         depth: window depth of opaque geometry in [0, 1], float32 (height, width), bottom row first; None for none.
         clipping_planes: float64 (k, 6), origin and normal in data coordinates; what lies on the side of the normal is
             drawn.
@@ -53,7 +56,7 @@ class Scene:
     bounds: tuple[float, ...]
     transfer_function: TransferFunction
     unit_distance: float
-    step: float
+    step: float | tuple[float, float, float]
     depth: np.ndarray | None = None
     clipping_planes: np.ndarray | None = None
     component: int = 0
@@ -75,8 +78,25 @@ class Scene:
         for plane in () if self.clipping_planes is None else self.clipping_planes:
             near, far = _clip(start, direction, near, far, plane[:3], plane[3:])
         centre, half = _box(domain)
-        arrays = ((start - centre) / half, direction / half, near, far)
+        arrays = ((start - centre) / half, direction / half, near, far, self._steps(direction))
         return Rays(*(torch.from_numpy(a.astype(np.float32)).to(device) for a in arrays))
+
+    def longest_ray(self) -> float:
+        """Number of samples from corner to corner of the bounds."""
+        low, high = np.array(self.bounds[::2]), np.array(self.bounds[1::2])
+        return float(np.linalg.norm((high - low) / self.step))
+
+    def _steps(self, direction: np.ndarray) -> np.ndarray:
+        """Distance of samples (n,) along unit vectors (n, 3); those of no length get any."""
+        if isinstance(self.step, float):
+            return np.full(len(direction), self.step)
+        return 1.0 / np.maximum(np.linalg.norm(direction / self.step, axis=1), 1e-30)
+
+
+def voxel_steps(domain: Domain, samples_per_voxel: float) -> tuple[float, float, float]:
+    """The `step` of a scene, from the smallest distance of nodes along each axis."""
+    x, y, z = (axis.smallest_spacing / samples_per_voxel for axis in domain.axes)
+    return (x, y, z)
 
 
 def _clip(

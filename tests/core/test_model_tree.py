@@ -203,6 +203,15 @@ def test_only_the_tensors_of_the_architecture_can_be_written(tmp_path: Path) -> 
         write_series(tmp_path / "none" / "s.amgsrn", [part], (0.0,))
 
 
+def test_parts_are_copied_piece_by_piece(tmp_path: Path) -> None:
+    """However large a tensor is, a few MiB are in memory."""
+    field = network_field(0, resolution=(128, 128, 64), grids=3)
+    save_field(tmp_path / "part.amgsrn", field)
+    pieces = list(part_of(tmp_path / "part.amgsrn").tensors["grids"].chunks())
+    assert max(map(len, pieces)) <= 1 << 22 < field.network.grids.nbytes
+    assert b"".join(pieces) == field.network.grids.detach().numpy().tobytes()
+
+
 def test_a_part_that_changes_before_it_is_copied_is_noticed(tmp_path: Path) -> None:
     save_field(tmp_path / "part.amgsrn", network_field(0))
     part = part_of(tmp_path / "part.amgsrn")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,36 @@ def test_rays_pass_through_gaps_as_if_they_were_not_there(first: float, last: fl
     image = render_complete(field, Scene(parallel_along_z(domain), domain.bounds, constant(0.5), 1.0, 0.002))
     np.testing.assert_allclose(image[..., 3], 1 - 0.5 ** (1 - (high - low)), atol=2e-3)
     np.testing.assert_allclose(image[..., 1], 0.5 * image[..., 3], atol=1e-6)
+
+
+def test_a_stretched_box_takes_as_many_samples_as_it_has_voxels() -> None:
+    # 21 nodes along each axis, z a thousand times as long: seen from any side the picture is that of the cube.
+    cube = box()
+    long = Domain((*cube.axes[:2], Axis.uniform(21, 0.0, 50.0)))
+    pictures, samples = [], []
+    for domain, unit in ((cube, 0.3), (long, 300.0)):
+        field = Formula(domain, lambda p, top=domain.bounds[5]: p[:, 2] / top)
+        x, y, z = (axis.smallest_spacing for axis in domain.axes)
+        scene = Scene(parallel_along_z(domain), domain.bounds, GREY_RAMP, unit, (x, y, z))
+        stretched = scene.camera.data_to_clip @ np.diag([1, 1, 1 / domain.bounds[5], 1])
+        scene = replace(scene, camera=Camera(stretched, 8, 6))
+        pictures.append(render_complete(field, scene))
+        samples.append(field.samples)
+    np.testing.assert_allclose(pictures[1], pictures[0], atol=1e-4)
+    assert samples == [48 * 20, 48 * 20]
+
+
+def test_steps_along_a_diagonal_are_as_long_as_voxels_are_in_that_direction() -> None:
+    domain = Domain((Axis.uniform(21, 0.0, 0.1), Axis.uniform(21, 0.0, 0.1), Axis.uniform(21, 0.0, 5.0)))
+    camera = orbit_camera(domain.bounds, 30, 20, 4, 4)
+    even = Scene(camera, domain.bounds, GREY_RAMP, 1.0, 0.1)
+    scene = replace(even, step=(0.1, 0.1, 5.0))
+    pixels = np.arange(4), np.arange(4)
+    rays, evenly = (s.rays(*pixels, domain, torch.device("cpu")) for s in (scene, even))
+    half = torch.tensor([1.0, 1.0, 50.0])
+    in_voxels = rays.direction * half * rays.step[:, None] / torch.tensor([0.1, 0.1, 5.0])
+    np.testing.assert_allclose(in_voxels.norm(dim=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(evenly.step, 0.1)
 
 
 def test_where_nothing_is_nothing_is_drawn() -> None:

@@ -49,7 +49,7 @@ def test_parts_of_another_fit_are_kept_unless_asked(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "nothing"])
+@pytest.mark.parametrize("content", ["", "[1]", "nothing", "{}", '{"identity": 7}'])
 def test_folders_of_something_else_are_left_alone(tmp_path: Path, content: str) -> None:
     folder = tmp_path / "m.amgsrn.parts"
     folder.mkdir()

@@ -36,7 +36,7 @@ STEPS = 4
 def wave(step: int, shape: tuple[int, int, int] = (9, 10, 12)) -> np.ndarray:
     """A smooth volume [z, y, x] that moves on with each step."""
     z, y, x = np.meshgrid(*(np.linspace(0, 1, n) for n in shape), indexing="ij")
-    return (10 + np.sin(4 * x + y + 0.2 * step) * np.cos(2 * z)).astype(np.float32)
+    return (10 + np.sin(4 * x + y + 0.05 * step) * np.cos(2 * z)).astype(np.float32)
 
 
 Write = Callable[..., Path]
@@ -298,7 +298,7 @@ def tensors(path: Path) -> dict[str, bytes]:
 def test_a_killed_series_goes_on_and_gives_the_same(
     trainer: Any, start_trainer: Any, series: Path, tmp_path: Path
 ) -> None:
-    command = ("--time", "all", "--steps", 1500, "--batch", 256, "--device", "cpu", "--checkpoint-interval", 0.2)
+    command = ("--time", "all", "--steps", 1000, "--batch", 256, "--device", "cpu", "--checkpoint-interval", 0.2)
     whole = tmp_path / "whole.amgsrn"
     assert trainer("fit", series, "-o", whole, *command).returncode == 0
     output = tmp_path / "m.amgsrn"
@@ -381,3 +381,12 @@ def test_each_step_brick_by_brick(trainer: Any, series: Path, tmp_path: Path) ->
     only = trainer(*command, "--only-bricks", "0", "--overwrite")
     assert only.returncode == 2
     assert "--only-bricks is for a single time step" in only.stderr
+
+
+def test_a_step_that_has_little_in_common_with_the_one_before_begins_anew(
+    run: Run, write_series: Write, tmp_path: Path
+) -> None:
+    path = write_series(wave(0), wave(0)[::-1, ::-1, ::-1], wave(1)[::-1, ::-1, ::-1])
+    result = fit(run, path, "-o", tmp_path / "m.amgsrn", "--time", "all")
+    assert [step["warm_start"] for step in result["time_steps"]] == [False, False, True]
+    assert len({node.config for node in read_header(tmp_path / "m.amgsrn").tree.members}) == 1

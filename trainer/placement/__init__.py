@@ -6,7 +6,7 @@ from .boxes import BoxSearch, SearchResult
 from .detail import DetailTable, measure_detail
 from .insertion import Insertion, find_insertion
 from .moving import CAUTIOUS_WORTH_DB, WORTH_DB, Move, is_due, may_move, move_grids
-from .place import METHODS, Placement, place_grids
+from .place import METHODS, Placement, keep_grids, place_grids
 from .proportions import CUBES, Proportions, find_proportions, grid_proportions
 from .residual import Cells, measure_residual, residual_at
 
@@ -27,6 +27,7 @@ __all__ = [
     "find_proportions",
     "grid_proportions",
     "is_due",
+    "keep_grids",
     "may_move",
     "measure_detail",
     "measure_residual",

@@ -36,7 +36,7 @@ class Placement:
     """How the grids were placed.
 
     Attributes:
-        method: 'data' or 'identity'.
+        method: 'data' or 'identity'; 'given' for grids that were there before.
         predicted_gain_db: what boxes from the data promise over identity; None where that was not asked.
         moves: whether grids are to move while the network learns.
     """
@@ -51,7 +51,7 @@ class Placement:
         return {**described, "moves": []} if self.moves else described
 
     def __str__(self) -> str:
-        place = "in boxes from the data" if self.method == "data" else "over the whole domain"
+        place = {"data": "in boxes from the data", "given": "where they were"}.get(self.method, "over the whole domain")
         promise = "" if self.predicted_gain_db is None else f" (boxes promise {self.predicted_gain_db:.1f} dB)"
         return f"grids {place}{promise}"
 
@@ -68,7 +68,7 @@ def place_grids(network: AMGSRN, volume: Volume, method: str, seed: int) -> Plac
     if method in ("identity", "iterative", "density"):
         return Placement("identity", moves=method == "iterative")
     config = network.config
-    if method == "auto" and max(config.resolution) > _STRETCHED * min(config.resolution):
+    if method == "auto" and _is_stretched(network):
         return Placement("identity")
     fixed = int(np.ceil(_GLOBAL_SHARE * config.grids))
     table = measure_detail(volume.values, volume.ranges, seed)
@@ -79,3 +79,18 @@ def place_grids(network: AMGSRN, volume: Volume, method: str, seed: int) -> Plac
         return Placement("identity", gain, moves)
     network.placement.move_into(torch.from_numpy(result.boxes))
     return Placement("data", gain, moves)
+
+
+def keep_grids(network: AMGSRN, method: str) -> Placement:
+    """Leave the grids of a network that has learned something where they are when training begins.
+
+    Args:
+        network: which it is.
+        method: one of METHODS; it decides whether grids move later.
+    """
+    return Placement("given", moves=method == "iterative" or (method == "auto" and not _is_stretched(network)))
+
+
+def _is_stretched(network: AMGSRN) -> bool:
+    resolution = network.config.resolution
+    return max(resolution) > _STRETCHED * min(resolution)
