@@ -67,5 +67,5 @@ def test_a_journal_is_appended_to(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["begun", "ended"]
     assert lines[0]["bricks"] == [1, 2, 3]
-    with pytest.raises(OutputNotWritable, match="(?i)no such"):
+    with pytest.raises(OutputNotWritable, match=r"(?i)no such"):
         Journal(tmp_path / "nowhere" / "log")
