@@ -55,10 +55,11 @@ class BrickDisplay:
         """A brick is on its way."""
         self._running[brick] = _Row(worker)
 
-    def progress(self, brick: int, fraction: float, loss: float | None) -> None:
+    def progress(self, brick: int, worker: str, fraction: float, loss: float | None) -> None:
         """A brick has got so far."""
         if brick in self._running:
-            self._running[brick].fraction, self._running[brick].loss = fraction, loss
+            row = self._running[brick]
+            row.worker, row.fraction, row.loss = worker, fraction, loss
 
     def ended(self, brick: int, finished: bool, psnr_db: float | None = None) -> None:
         """A brick is finished, or has to be done again.
@@ -111,7 +112,9 @@ class BrickDisplay:
         more = len(self._running) - _MOST_ROWS
         if more > 0:
             table.add_row("", f"and {more} more")
-        return Group(Text(self._line()), ProgressBar(total=self._count, completed=self._finished, width=60), table)
+        whole = Table.grid()
+        whole.add_row(ProgressBar(total=self._count, completed=self._finished, width=60))
+        return Group(Text(self._line()), whole, table)
 
 
 class _Row:

@@ -103,7 +103,7 @@ class Run:
         elif event.kind == "read":
             order.read(brick)
         elif event.kind == "progress":
-            display.progress(brick, event.fraction, event.loss)
+            display.progress(brick, event.worker, event.fraction, event.loss)
         elif event.kind == "lost":
             self._journal.write("lost", brick=brick, worker=event.worker, reason=str(event.error))
             display.ended(brick, finished=False)
