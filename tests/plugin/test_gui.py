@@ -119,3 +119,17 @@ def test_what_the_window_sets_up(desktop, model):
         assert "ERROR" not in window.output(), window.output()
     assert values == {"budget": 80.0, "shared_follows": [0.3, 0.2], "copy_follows": 0.1}
     assert desktop.picture("inside_gui").std() > 3.0
+
+
+def test_playing_a_series_shows_its_steps(desktop, model):
+    variables = {"NEURAL_MODEL": str(model("series")), "NEURAL_SCRIPTS": str(SCRIPTS)}
+    with paraview_window(desktop, f"--script={SCRIPTS / 'play_in_gui.py'}", variables=variables) as window:
+        answer = desktop.folder / "play_in_gui.json"
+        wait_for("the script", lambda: window.alive() and answer.exists(), 120.0)
+        played = json.loads(answer.read_text())
+        assert "ERROR" not in window.output(), window.output()
+    assert played["steps"] == [0.0, 1.0, 4.0]
+    assert sorted(set(played["times"])) == played["steps"]
+    assert played["times"] == sorted(played["times"])
+    assert played["at"] == 4.0
+    assert np.abs(desktop.picture("first") - desktop.picture("last")).max() > 30.0
