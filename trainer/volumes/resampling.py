@@ -13,8 +13,10 @@ from amgsrn_core import Axis, Domain
 from .mesh import Mesh, boxes
 from .region import Region
 
+# Nodes of the lattice per median cell along each axis: gaps end half-way between nodes, which shows as steps.
+_PER_CELL = 2
 # Nodes of the lattice: at most so many times those of the mesh, and so many along an axis.
-_GENEROSITY, _MOST_PER_AXIS = 4, 256
+_GENEROSITY, _MOST_PER_AXIS = 16, 256
 # Pairs of a cell and a node looked at together.
 _BATCH = 1 << 17
 # How far outside a cell, in its own coordinates, a node still belongs to it, for round-off.
@@ -23,9 +25,9 @@ _ITERATIONS = 20
 
 
 def lattice_for(mesh: Mesh) -> Domain | None:
-    """A lattice over the mesh's bounding box that resolves the median cell; None if the mesh is flat.
+    """A lattice over the mesh's bounding box, twice as fine as the median cell; None if the mesh is flat.
 
-    It is coarser where that takes more than four times as many nodes as the mesh has, or more than 256 along an axis.
+    It is coarser where that takes more than sixteen times as many nodes as the mesh has, or more than 256 along an axis.
     """
     low, high = mesh.points.min(axis=0), mesh.points.max(axis=0)
     if (high - low <= 1e-9 * np.maximum(np.abs(low), np.abs(high))).any():
@@ -35,7 +37,7 @@ def lattice_for(mesh: Mesh) -> Domain | None:
     )
     intervals = np.array(
         [
-            (h - s) / max(np.median(size[size > 0]), (h - s) / _MOST_PER_AXIS)
+            (h - s) / max(np.median(size[size > 0]) / _PER_CELL, (h - s) / (_MOST_PER_AXIS - 1))
             for s, h, size in zip(low, high, sizes.T, strict=True)
         ]
     )
