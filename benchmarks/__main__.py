@@ -13,11 +13,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from amgsrn_core.device import select_device
 from amgsrn_core.errors import DeviceUnavailable
 
-from . import authors, ensemble, inference, memory, placement, plot, quality, report, seams, training
+from . import authors, ensemble, inference, memory, placement, plot, quality, report, scaling, seams, training
 
 _ALL = {
     module.__name__.rsplit(".", 1)[1]: module
-    for module in (inference, ensemble, training, memory, authors, quality, placement, seams)
+    for module in (inference, ensemble, training, memory, authors, quality, placement, seams, scaling)
 }
 # Placement gains the same on every device.
 _ON_GPU = ("inference", "ensemble", "training", "memory")
