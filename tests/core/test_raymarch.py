@@ -362,8 +362,8 @@ def test_opaque_rays_end_early() -> None:
 
 def test_lookup_interpolates_and_clamps() -> None:
     table = TransferFunction(torch.tensor([[0.0, 0, 0, 0], [1.0, 0.5, 0, 1]]), (10.0, 20.0))
-    colours = table.lookup(torch.tensor([-5.0, 10.0, 15.0, 20.0, 99.0]))
-    np.testing.assert_allclose(colours[:, 0], [0, 0, 0.5, 1, 1])
+    colours = table.lookup(torch.tensor([-5.0, 10.0, 15.0, 20.0, 99.0, torch.inf, -torch.inf, torch.nan]))
+    np.testing.assert_allclose(colours[:, 0], [0, 0, 0.5, 1, 1, 1, 0, 0])
     flat = TransferFunction(table.table, (3.0, 3.0))
     np.testing.assert_allclose(flat.lookup(torch.tensor([3.0, 3.1]))[:, 3], [0, 1])
 
