@@ -234,8 +234,8 @@ def test_a_part_that_changes_to_another_of_its_size_is_noticed(tmp_path: Path) -
 def test_masks_of_different_boxes_are_not_shared(tmp_path: Path) -> None:
     """However alike their bytes are."""
     steps = []
-    for bricks in ((2, 1, 1), (4, 1, 1)):
-        partition = Partition.equal_split(DOMAIN.dimensions, bricks)
+    for edges in ((0.0, 4.0, 6.0, 8.0), (0.0, 2.0, 4.0, 8.0)):
+        partition = Partition(DOMAIN.dimensions, (edges, (0.0, 4.0), (0.0, 3.0)))
         members = []
         for k in range(partition.count):
             domain = DOMAIN.part(partition.extent(k))
