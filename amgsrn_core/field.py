@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -60,6 +61,8 @@ class ArrayInfo:
         ranges = tuple((float(first), float(last)) for first, last in data.get("component_ranges", ()))
         if components < 1 or len(names) not in (0, components) or len(ranges) not in (0, components):
             raise ValueError(f"{components} components, {len(names)} names, {len(ranges)} ranges")
+        if not all(math.isfinite(end) for ends in ((float(low), float(high)), *ranges) for end in ends):
+            raise ValueError("a value range that is not finite")
         return cls(str(data["name"]), str(data["units"]), (float(low), float(high)), components, names, ranges)
 
 

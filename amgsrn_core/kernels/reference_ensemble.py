@@ -24,9 +24,9 @@ def values(points: torch.Tensor, partition: Partition, members: Members, outputs
         outputs: values per point.
 
     Returns:
-        (n, outputs), in data units.
+        float64 (n, outputs), in data units. In double precision the order of the sum does not matter to float32.
     """
-    result = points.new_zeros(len(points), outputs)
+    result = points.new_zeros(len(points), outputs, dtype=torch.float64)
     for brick, member in enumerate(members):
         if member is None:
             continue
@@ -49,9 +49,10 @@ def value_and_gradient(
     """The values and their derivatives with respect to the points: of the networks, and of the weights (product rule).
 
     Returns:
-        Values (n, outputs), and gradients (n, outputs, 3) per unit of x, y, z of the volume.
+        Values float64 (n, outputs), and gradients float64 (n, outputs, 3) per unit of x, y, z of the volume.
     """
-    result, gradients = points.new_zeros(len(points), outputs), points.new_zeros(len(points), outputs, 3)
+    result = points.new_zeros(len(points), outputs, dtype=torch.float64)
+    gradients = points.new_zeros(len(points), outputs, 3, dtype=torch.float64)
     for brick, member in enumerate(members):
         if member is None:
             continue
@@ -96,23 +97,23 @@ class Evaluator:
         self._ensemble = (partition, members, outputs)
         self._batch = batch
 
-    @torch.inference_mode()
     def __call__(self, points: torch.Tensor, fast: bool = False) -> torch.Tensor:
+        return self.partial(points, fast).float()
+
+    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        results, gradients = self.partial_value_and_gradient(points)
+        return results.float(), gradients.float()
+
+    @torch.inference_mode()
+    def partial(self, points: torch.Tensor, fast: bool = False) -> torch.Tensor:
         del fast  # there is nothing to be saved
         return torch.cat([values(batch, *self._ensemble) for batch in points.split(self._batch)])
 
     @torch.inference_mode()
-    def value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def partial_value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         parts = [value_and_gradient(batch, *self._ensemble) for batch in points.split(self._batch)]
         results, gradients = zip(*parts, strict=True)
         return torch.cat(results), torch.cat(gradients)
-
-    def partial(self, points: torch.Tensor, fast: bool = False) -> torch.Tensor:
-        return self(points, fast).double()
-
-    def partial_value_and_gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        results, gradients = self.value_and_gradient(points)
-        return results.double(), gradients.double()
 
     @torch.inference_mode()
     def touched(self, points: torch.Tensor) -> list[int]:

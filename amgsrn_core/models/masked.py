@@ -81,9 +81,9 @@ class Mask:
         z, y, x = self.shape
         nodes = points.new_tensor([x - 1, y - 1, z - 1])
         position = points.clamp(-1.0, 1.0).add_(1.0).mul_(0.5 * nodes)
-        # Positions are not negative, so that the conversion rounds down.
+        # Positions are not negative, so that the conversion rounds down; of points that are not numbers it gives anything.
         cell = position.to(torch.int32)
-        cell = torch.minimum(cell, nodes.to(torch.int32) - 1)
+        cell = torch.minimum(cell, nodes.to(torch.int32) - 1).clamp_min_(0)
         block, inner = cell >> 3, cell & 7
         row = torch.tensor(
             [1, blocks.shape[2], blocks.shape[2] * blocks.shape[1]], dtype=torch.int32, device=cell.device

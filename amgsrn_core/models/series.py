@@ -93,13 +93,13 @@ class SeriesField(Field):
         """The same series at another time; both share the steps that are in memory.
 
         Args:
-            time: before the first step and after the last one the field stays as it is there.
+            time: before the first step and after the last one the field stays as it is there; no number means the first.
             interpolate: linearly between the two steps about `time`; else it is the nearest step.
         """
         other = SeriesField.__new__(SeriesField)
         other.__dict__.update(self.__dict__)
         other._interpolate = interpolate
-        present = min(max(time, self.times[0]), self.times[-1]) if interpolate else self.times[self.nearest(time)]
+        present = min(max(self.times[0], time), self.times[-1]) if interpolate else self.times[self.nearest(time)]
         other.domain = replace(self.domain, time=present)
         return other
 

@@ -61,11 +61,10 @@ def march(
         owner = active[torch.div(inside, segments, rounding_mode="floor")]
         points = torch.addcmul(rays.origin[owner], rays.direction[owner], middle.unsqueeze(1))
         values = looked_at(field.sample_for_display(field.domain.box_to_normalized(points)), component)
-        missing = values.isnan() if field.has_gaps else None
-        samples = transfer_function.lookup(values if missing is None else values.masked_fill(missing, 0.0))
+        samples = transfer_function.lookup(values)
         samples[:, 3] = 1.0 - (1.0 - samples[:, 3]).clamp_(0.0, 1.0) ** (length / unit_distance)
-        if missing is not None:
-            samples[:, 3].masked_fill_(missing, 0.0)
+        if field.has_gaps:
+            samples[:, 3].masked_fill_(values.isnan(), 0.0)
 
         dense = samples.new_zeros(len(active) * segments, 4)  # transparent where the ray has ended
         dense[inside] = samples

@@ -38,11 +38,12 @@ class TransferFunction:
         return TransferFunction(self.table.to(device), self.value_range)
 
     def lookup(self, values: torch.Tensor) -> torch.Tensor:
-        """Colour and opacity (n, 4) of values (n,); linear between table entries, the ends' beyond the range."""
+        """Colour and opacity (n, 4) of values (n,); linear between table entries, the ends' beyond the range, and the
+        low end's of what is no number."""
         low, high = self.value_range
         last = len(self.table) - 1
         if high > low:
-            position = ((values - low) * (last / (high - low))).clamp_(0, last)
+            position = ((values - low) * (last / (high - low))).nan_to_num_(0.0).clamp_(0, last)
         else:
             position = torch.where(values > high, float(last), 0.0)
         cell = position.floor().clamp_(max=last - 1)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ModelFileDamaged
 from .atomic import atomic_path
-from .container import FileTensor, MemoryTensor, StoredTensor, TensorFile, write_container
+from .container import MemoryTensor, StoredTensor, TensorFile, write_container
 from .fields import StorableField, leaf_shapes, stored_field
 from .model_file import METADATA_KEY, ModelHeader, header_of
 from .tree import LeafNode, Node, brick_prefix
@@ -42,7 +42,7 @@ def part_of(path: str | Path) -> Part:
         missing = next((name for name in names if name not in file.entries), None)
         if missing is not None:
             raise ModelFileDamaged(path, f"tensor '{missing}' is missing")
-        tensors = {name: FileTensor(file.path, name, file.entries[name]) for name in names}
+        tensors = {name: file.stored(name) for name in names}
     return Part(_with_scaling(header.architecture, header), tensors)
 
 
@@ -55,7 +55,7 @@ def part_of_field(field: StorableField, half: bool = False) -> Part:
 
 def share_masks(steps: Iterable[Part]) -> list[Part]:
     """Time steps that use the masks of earlier ones where theirs are the same."""
-    owners: dict[tuple[str, bytes], int] = {}
+    owners: dict[tuple[str, str, bytes], int] = {}
     return [_sharing(step, i, owners) for i, step in enumerate(steps)]
 
 
@@ -104,10 +104,14 @@ def _with_scaling(node: dict[str, Any], header: ModelHeader) -> dict[str, Any]:
     return {**scaling, **node, **members}
 
 
-def _sharing(step: Part, index: int, owners: dict[tuple[str, bytes], int]) -> Part:
-    """A step without the masks that earlier steps have; `owners` tells, and learns, which step has which mask."""
+def _sharing(step: Part, index: int, owners: dict[tuple[str, str, bytes], int]) -> Part:
+    """A step without the masks that earlier steps have; `owners` tells, and learns, which step has which mask.
+
+    The same bytes can be masks of different boxes, where steps have bricks of their own.
+    """
+    cuts = repr([step.node.get(key) for key in ("edges", "overlap")])
     masks = {name: _digest(tensor) for name, tensor in step.tensors.items() if _is_mask(name)}
-    owned = {name: owners.setdefault((name, digest), index) for name, digest in masks.items()}
+    owned = {name: owners.setdefault((name, cuts, digest), index) for name, digest in masks.items()}
     shared = {name: owner for name, owner in owned.items() if owner != index}
     node = _with_shared_masks(step.node, "", shared)
     return Part(node, {name: tensor for name, tensor in step.tensors.items() if name not in shared})

@@ -73,6 +73,53 @@ class TensorEntry:
     bytes: int
 
 
+class _OpenFile:
+    """A file's bytes by their position. It stays the same file when another takes its name.
+
+    Attributes:
+        version: tells whether a file that is opened again under its name is the same, unchanged.
+        size: in bytes.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        try:
+            if not self._path.exists():
+                raise ModelFileMissing(path)
+            if not self._path.is_file():
+                raise ModelFileMissing(path, "not a file")
+            self._descriptor = os.open(self._path, os.O_RDONLY)
+        except OSError as error:
+            raise ModelFileMissing(path, error.strerror or str(error)) from error
+        self.close = weakref.finalize(self, os.close, self._descriptor)
+        status = os.fstat(self._descriptor)
+        self.version = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+        self.size = status.st_size
+
+    def fill(self, target: memoryview, start: int) -> None:
+        """Read as many bytes as there is room for.
+
+        Raises:
+            ModelFileDamaged: the file has become shorter, or cannot be read.
+        """
+        done = 0
+        while done < len(target):
+            try:
+                piece = os.preadv(self._descriptor, [target[done:]], start + done)
+            except OSError as error:
+                raise ModelFileDamaged(self._path, error.strerror or str(error)) from error
+            if not piece:
+                raise ModelFileDamaged(self._path, f"truncated: it ends at byte {start + done}, while it is read")
+            done += piece
+
+    def pieces(self, start: int, count: int) -> Iterator[bytes]:
+        """So many bytes in pieces; for errors see `fill`."""
+        for position in range(start, start + count, _COPY_BYTES):
+            piece = bytearray(min(_COPY_BYTES, start + count - position))
+            self.fill(memoryview(piece), position)
+            yield bytes(piece)
+
+
 class TensorFile:
     """An open safetensors file: its index, and its tensors on demand. It stays the same file when another takes its name.
 
@@ -87,20 +134,12 @@ class TensorFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not self.path.exists():
-            raise ModelFileMissing(path)
-        if not self.path.is_file():
-            raise ModelFileMissing(path, "not a file")
+        self._file = _OpenFile(path)
         try:
-            self._descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except OSError as error:
-            raise ModelFileMissing(path, error.strerror or str(error)) from error
-        self._close = weakref.finalize(self, os.close, self._descriptor)
-        try:
-            header, data, size = self._header()
+            header, data = self._header()
             self.metadata = _metadata(header.pop(_METADATA, {}))
             self.entries = {name: _entry(name, entry, data) for name, entry in header.items()}
-            _check_layout(self.entries, data, size)
+            _check_layout(self.entries, data, self._file.size)
         except ValueError as error:
             self.close()
             raise ModelFileDamaged(path, str(error)) from error
@@ -116,24 +155,16 @@ class TensorFile:
         """
         entry = self.entries[name]
         content = np.empty(entry.bytes, dtype=np.uint8)
-        self._fill(content.data, entry.start)
+        self._file.fill(content.data, entry.start)
         return torch.from_numpy(content).view(_DTYPES[entry.dtype]).reshape(entry.shape)
 
-    def chunks(self, name: str) -> Iterator[bytes]:
-        """A tensor's bytes in pieces.
-
-        Raises:
-            ModelFileDamaged: see `read`.
-        """
-        entry = self.entries[name]
-        for start in range(entry.start, entry.start + entry.bytes, _COPY_BYTES):
-            piece = bytearray(min(_COPY_BYTES, entry.start + entry.bytes - start))
-            self._fill(memoryview(piece), start)
-            yield bytes(piece)
+    def stored(self, name: str) -> FileTensor:
+        """A tensor to be copied later, when this file may be closed."""
+        return FileTensor(self.path, name, self.entries[name], self._file.version)
 
     def close(self) -> None:
         """Close the file; without it, that happens when nobody needs it any more."""
-        self._close()
+        self._file.close()
 
     def __enter__(self) -> TensorFile:
         return self
@@ -141,36 +172,26 @@ class TensorFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _fill(self, target: memoryview, start: int) -> None:
-        done = 0
-        while done < len(target):
-            try:
-                piece = os.preadv(self._descriptor, [target[done:]], start + done)
-            except OSError as error:
-                raise ModelFileDamaged(self.path, error.strerror or str(error)) from error
-            if not piece:
-                raise ModelFileDamaged(self.path, f"truncated: it ends at byte {start + done}, while it is read")
-            done += piece
-
-    def _header(self) -> tuple[dict[str, Any], int, int]:
-        """The header, the position of the first tensor's first byte, and the file's size."""
-        size = os.fstat(self._descriptor).st_size
-        start = os.pread(self._descriptor, _LENGTH_BYTES + 1, 0)
-        if not start:
+    def _header(self) -> tuple[dict[str, Any], int]:
+        """The header, and the position of the first tensor's first byte."""
+        size = self._file.size
+        if not size:
             raise ModelFileDamaged(self.path, "the file is empty")
+        start = bytearray(min(size, _LENGTH_BYTES + 1))
+        self._file.fill(memoryview(start), 0)
         length = int.from_bytes(start[:_LENGTH_BYTES], "little")
-        if len(start) <= _LENGTH_BYTES or start[_LENGTH_BYTES:] != b"{" or length > _MAX_HEADER:
+        if start[_LENGTH_BYTES:] != b"{" or length > _MAX_HEADER:
             raise NotAModelFile(self.path, "no safetensors header")
         data = _LENGTH_BYTES + length
         if data > size:
             raise ModelFileDamaged(self.path, f"truncated: {size} bytes, its header alone needs {data}")
         text = bytearray(length)
-        self._fill(memoryview(text), _LENGTH_BYTES)
+        self._file.fill(memoryview(text), _LENGTH_BYTES)
         try:
             header = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise NotAModelFile(self.path, "no safetensors header") from error
-        return header, data, size
+        return header, data
 
 
 class MemoryTensor:
@@ -186,10 +207,13 @@ class MemoryTensor:
 
 
 class FileTensor:
-    """A tensor in a file that is opened when its bytes are asked for, as a `StoredTensor`."""
+    """A tensor in a file that is opened when its bytes are asked for, as a `StoredTensor`.
 
-    def __init__(self, path: Path, name: str, entry: TensorEntry) -> None:
-        self._path, self._name, self._entry = path, name, entry
+    The file's header is not read again, which with thousands of tensors in it would take longer than copying them.
+    """
+
+    def __init__(self, path: Path, name: str, entry: TensorEntry, version: tuple[int, ...]) -> None:
+        self._path, self._name, self._entry, self._version = path, name, entry, version
         self.dtype, self.shape = entry.dtype, entry.shape
 
     def chunks(self) -> Iterator[bytes | memoryview]:
@@ -198,10 +222,13 @@ class FileTensor:
         Raises:
             ModelFileError: the file has changed, or is gone.
         """
-        with TensorFile(self._path) as file:
-            if file.entries.get(self._name) != self._entry:
-                raise ModelFileDamaged(self._path, f"tensor '{self._name}' has changed since the file was opened")
-            yield from file.chunks(self._name)
+        file = _OpenFile(self._path)
+        try:
+            if file.version != self._version:
+                raise ModelFileDamaged(self._path, f"it has changed before tensor '{self._name}' was copied")
+            yield from file.pieces(self._entry.start, self._entry.bytes)
+        finally:
+            file.close()
 
 
 def write_container(path: Path, metadata: Mapping[str, str], tensors: Sequence[tuple[str, StoredTensor]]) -> None:

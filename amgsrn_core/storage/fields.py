@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch
 from ..device import select_device
 from ..errors import ModelFileDamaged
 from ..field import Field
+from ..memory import memory_limit
 from ..models.amgsrn import AMGSRN, AMGSRNField
 from ..models.constant import ConstantField
 from ..models.ensemble import EnsembleField
@@ -115,14 +117,20 @@ class _Loader:
 
     def __init__(self, file: TensorFile, header: ModelHeader, device: torch.device) -> None:
         self._file, self._header, self._device = file, header, device
-        self._masks: dict[str, Mask] = {}
+        # Those in use: bricks that are given up take their masks with them.
+        self._masks: WeakValueDictionary[str, Mask] = WeakValueDictionary()
 
-    def field(self, node: Node) -> Field:
-        """The field of a node; networks are read now, members of ensembles and series when they are needed."""
+    def field(self, node: Node, memory: int | None = None) -> Field:
+        """The field of a node; networks are read now, members of ensembles and series when they are needed.
+
+        Args:
+            node: of the file's tree.
+            memory: bytes that bricks of an ensemble may take, see `EnsembleField`.
+        """
         if isinstance(node, SeriesNode):
             return self._series(node)
         if isinstance(node, EnsembleNode):
-            return self._ensemble(node)
+            return self._ensemble(node, memory)
         assert isinstance(node, LeafNode)
         field = self._values(node)
         return field if node.mask_prefix is None else MaskedField(field, self._mask(node))
@@ -142,9 +150,10 @@ class _Loader:
     def _mask(self, node: LeafNode) -> Mask:
         """A node's mask, one for all that share it."""
         prefix = str(node.mask_prefix)
-        if prefix not in self._masks:
-            self._masks[prefix] = Mask(node.shape, partial(self._packed_mask, node))
-        return self._masks[prefix]
+        mask = self._masks.get(prefix)
+        if mask is None:
+            mask = self._masks[prefix] = Mask(node.shape, partial(self._packed_mask, node))
+        return mask
 
     def _packed_mask(self, node: LeafNode) -> np.ndarray:
         try:
@@ -152,7 +161,7 @@ class _Loader:
         except ValueError as error:
             raise ModelFileDamaged(self._file.path, f"{node.label}: {error}" if node.label else str(error)) from error
 
-    def _ensemble(self, node: EnsembleNode) -> Field:
+    def _ensemble(self, node: EnsembleNode, memory: int | None) -> Field:
         header = self._header
         return EnsembleField(
             header.domain,
@@ -161,12 +170,21 @@ class _Loader:
             lambda brick: self.field(node.nodes[brick]),
             self._device,
             has_gaps=node.has_gaps,
+            memory=memory,
         )
 
     def _series(self, node: SeriesNode) -> SeriesField:
         domain = replace(self._header.domain, times=node.times, time=node.times[0])
-        sizes = [_memory(member) for member in node.members]
-        return SeriesField(domain, self._header.array, self._device, sizes, lambda step: self.field(node.nodes[step]))
+        memory = memory_limit(self._device)
+        # Two steps are always kept, so that the bricks of each may take half.
+        half = max(1, memory // 2)
+        sizes = [
+            min(half, _memory(member)) if isinstance(member, EnsembleNode) else _memory(member)
+            for member in node.members
+        ]
+        return SeriesField(
+            domain, self._header.array, self._device, sizes, lambda step: self.field(node.nodes[step], half), memory
+        )
 
 
 def _memory(node: Node) -> int:

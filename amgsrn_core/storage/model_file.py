@@ -114,9 +114,9 @@ def header_of(file: TensorFile) -> ModelHeader:
         tree = header.tree
     except ValueError as error:
         raise ModelFileDamaged(file.path, str(error)) from error
-    if not isinstance(tree, SeriesNode):
-        return header
-    return replace(header, domain=replace(header.domain, times=tree.times))
+    # The tree alone tells whether there are steps.
+    times = tree.times if isinstance(tree, SeriesNode) else ()
+    return header if header.domain.times == times else replace(header, domain=replace(header.domain, times=times))
 
 
 def read_tensors(

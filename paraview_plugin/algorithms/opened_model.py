@@ -109,13 +109,20 @@ class OpenedModel:
 
 def _about(header: ModelHeader) -> list[str]:
     tree, components = header.tree, header.array.components
-    nodes, missing = math.prod(header.domain.dimensions), header.training.get("source", {}).get("missing")
+    nodes, missing = math.prod(header.domain.dimensions) * (tree.steps or 1), _missing(header)
     lines = {
         f"{' x '.join(map(str, header.domain.dimensions))} nodes": True,
         f"{components} components": components > 1,
-        f"{missing} nodes without a value ({100 * (missing or 0) / nodes:.1f} %)": bool(missing),
+        f"{missing} nodes without a value ({100 * missing / nodes:.1f} %)": missing > 0,
         f"{tree.steps} time steps": tree.steps,
         f"{' x '.join(map(str, tree.bricks or ()))} bricks": tree.bricks,
         f"{tree.parameters} parameters": True,
     }
     return [line for line, holds in lines.items() if holds]
+
+
+def _missing(header: ModelHeader) -> int:
+    """Nodes of the source without a value, of all time steps; 0 where the file does not say it: `training` is of free form."""
+    source = header.training.get("source")
+    missing = source.get("missing") if isinstance(source, dict) else None
+    return missing if isinstance(missing, int) else 0

@@ -13,7 +13,7 @@ from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 from .image import Grid, blank, declare, new_values, string_array
 from .opened_model import OpenedModel
-from .sampling import Dimensions, available_bytes, preview_dimensions, sample_bytes
+from .sampling import Dimensions, preview_dimensions, sample_bytes
 
 PREVIEW, NATIVE, CUSTOM = 0, 1, 2
 
@@ -190,9 +190,13 @@ class NeuralVolumeReader(VTKPythonAlgorithmBase):
 
 
 def _require_memory(dimensions: Dimensions, components: int, has_gaps: bool) -> None:
+    import torch
+
+    from amgsrn_core import memory
     from amgsrn_core.errors import NotEnoughMemory
 
-    needed, available = sample_bytes(dimensions, components, has_gaps), available_bytes()
+    needed = sample_bytes(dimensions, components, has_gaps)
+    available = memory.available_bytes(torch.device("cpu"))
     if available is not None and needed > available:
         size = " x ".join(str(n) for n in dimensions)
         remedy = "choose Sampling 'Preview' or smaller SamplingDimensions, or ask for a part with Extract Subset"

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How finely a field is sampled, and whether the samples fit into memory. Needs neither VTK nor torch."""
+"""How finely a field is sampled, and how much memory the samples take. Needs neither VTK nor torch."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 Dimensions = tuple[int, int, int]
 
@@ -38,17 +37,6 @@ def preview_dimensions(native: Dimensions, limit: int = PREVIEW_POINTS) -> Dimen
 def sample_bytes(dimensions: Dimensions, components: int, has_gaps: bool = False) -> int:
     """Memory that sampling float32 values at that many points needs at its peak, with the flags of what is hidden."""
     return (4 * components + (_BYTES_OF_FLAGS if has_gaps else 0)) * math.prod(dimensions) + _WORKING_BYTES
-
-
-def available_bytes() -> int | None:
-    """Memory that can be allocated without swapping, None where the system does not tell."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
 
 
 def _shrunk(native: Dimensions, factor: float) -> Dimensions:

@@ -25,7 +25,7 @@ def partitions(draw: st.DrawFn, most: int = 4) -> Partition:
         dimensions.append(nodes)
         edges.append(tuple(cut * (nodes - 1) / cuts[-1] if cut < cuts[-1] else float(nodes - 1) for cut in cuts))
         narrowest = min(b - a for a, b in pairwise(edges[-1]))
-        overlap.append(draw(st.sampled_from([0.0, 0.0, 0.1, 0.25, 0.5])) * narrowest * (1 - 1e-12))
+        overlap.append(draw(st.sampled_from([0.0, 0.0, 0.1, 0.25, 0.5])) * narrowest)
     x, y, z = edges
     return Partition((dimensions[0], dimensions[1], dimensions[2]), (x, y, z), (overlap[0], overlap[1], overlap[2]))
 

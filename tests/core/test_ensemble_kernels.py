@@ -145,6 +145,18 @@ def test_results_do_not_depend_on_threads_or_other_points(monkeypatch: pytest.Mo
 
 
 @needs_library
+def test_at_most_two_bricks_meet_along_an_axis_whatever_is_rounded() -> None:
+    """With the largest overlap one blend ends where the next begins; computed in two ways, that is two numbers here."""
+    partition = Partition((6, 3, 3), ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0), (0.0, 1.0, 2.0), (0.0, 2.0)), (0.5, 0.5, 0.0))
+    start, end = partition.blend_starts(0)[2], partition.blend_starts(0)[1] + partition.blend_width(0)
+    assert start == 0.0 < end
+    ensemble = Ensemble(partition, [{"scale": torch.ones(1), "shift": torch.full((1,), k)} for k in torch.arange(10.0)])
+    points = torch.tensor([[0.0, -1.0, 0.0], [0.0, 1.0, 0.0]])
+    assert native(ensemble).touched(points[:1]) == [2, 3]
+    assert native(ensemble)(points).tolist() == [[2.0], [7.0]]
+
+
+@needs_library
 def test_one_brick_is_its_network() -> None:
     ensemble = small_ensemble((1, 1, 1), 0.0)
     member, points = ensemble.members()[0], torch.rand(5000, 3) * 2 - 1

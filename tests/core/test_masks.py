@@ -56,6 +56,12 @@ def test_between_nodes_interpolated_validity_decides(valid: np.ndarray, seed: in
     assert torch.equal(Mask.of(valid).valid(points)[sure], (share >= 0.5)[sure])
 
 
+def test_points_that_are_not_numbers_do_no_harm() -> None:
+    points = torch.tensor([[torch.nan, 0.0, 0.0], [-torch.inf, torch.inf, torch.nan], [-1.0, -1.0, -1.0]])
+    valid = np.random.default_rng(0).random((9, 17, 20)) < 0.5
+    assert bool(Mask.of(valid).valid(points)[2]) == valid[0, 0, 0]
+
+
 @given(validities())
 def test_masks_come_back_from_their_tensors(valid: np.ndarray) -> None:
     entry, content = encode_mask(Mask.of(valid))

@@ -159,6 +159,8 @@ def test_a_newer_format_says_update(model: Path) -> None:
         ("architecture.transform", "__import__('os').system('true')"),
         ("domain.axes", {}),
         ("array.value_range", ["a", "b"]),
+        ("array.value_range", [0.0, float("inf")]),
+        ("array.value_range", [float("nan"), 1.0]),
         ("array", 7),
         ("format_version", "one"),
     ],

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,34 @@ def test_a_part_that_changes_before_it_is_copied_is_noticed(tmp_path: Path) -> N
     with pytest.raises(ModelFileDamaged, match="has changed"):
         write_series(tmp_path / "s.amgsrn", [part], (0.0,))
     assert [file.name for file in tmp_path.iterdir()] == ["part.amgsrn"]
+
+
+def test_a_part_that_changes_to_another_of_its_size_is_noticed(tmp_path: Path) -> None:
+    save_field(tmp_path / "part.amgsrn", network_field(0))
+    part = part_of(tmp_path / "part.amgsrn")
+    save_field(tmp_path / "part.amgsrn", network_field(1))
+    with pytest.raises(ModelFileDamaged, match="has changed"):
+        write_series(tmp_path / "s.amgsrn", [part], (0.0,))
+
+
+def test_masks_of_different_boxes_are_not_shared(tmp_path: Path) -> None:
+    """However alike their bytes are."""
+    steps = []
+    for edges in ((0.0, 4.0, 6.0, 8.0), (0.0, 2.0, 4.0, 8.0)):
+        partition = Partition(DOMAIN.dimensions, (edges, (0.0, 4.0), (0.0, 3.0)))
+        members = []
+        for k in range(partition.count):
+            domain = DOMAIN.part(partition.extent(k))
+            nothing_but_one = np.zeros(domain.shape, bool)
+            nothing_but_one.flat[0] = True
+            members.append(part_of_field(MaskedField(ConstantField((250.0,), domain, ARRAY), Mask.of(nothing_but_one))))
+        tensors = {f"{brick_prefix(k)}mask": member.tensors["mask"] for k, member in enumerate(members)}
+        steps.append(Part(ensemble_description(partition, [member.node for member in members]), tensors))
+    write_series(tmp_path / "s.amgsrn", share_masks(steps), (0.0, 1.0))
+    corner = torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])
+    for time in (0.0, 1.0):
+        values = open_field(tmp_path / "s.amgsrn", "cpu", time=time).sample(corner)
+        assert values.isnan().tolist() == [[False], [True]]
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None], **tensors: torch.Tensor | None) -> None:
@@ -480,6 +510,56 @@ def test_a_brick_is_read_when_a_point_needs_it(ensemble: Path) -> None:
     assert field.sample(torch.tensor([[-0.9, -0.9, 0.0]])).isfinite().all()
     with pytest.raises(ModelFileDamaged, match=r"brick 2: tensor 'brick2.grids' holds values that are not finite"):
         field.sample(torch.tensor([[-0.9, 0.9, 0.0]]))
+
+
+def test_only_a_series_has_times(ensemble: Path) -> None:
+    """Whatever the description of the domain says."""
+
+    def add_times(content: dict[str, Any]) -> None:
+        content["domain"]["times"] = [0.0, 1.0]
+
+    rewrite(ensemble, add_times)
+    assert read_header(ensemble).domain.times == ()
+    assert open_field(ensemble, "cpu").domain.times == ()
+
+
+def test_masks_leave_memory_with_their_bricks(ensemble: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMGSRN_MEMORY", "1")
+    loaded: list[weakref.ref[Mask]] = []
+    made = Mask.__init__
+    monkeypatch.setattr(
+        Mask, "__init__", lambda mask, *about: (loaded.append(weakref.ref(mask)), made(mask, *about))[1]
+    )
+    field = open_field(ensemble, "cpu")
+    assert field.sample(torch.tensor([[-0.9, 0.9, 0.0]])).shape == (1, 1)
+    (mask,) = loaded
+    assert mask() is not None
+    field.sample(torch.tensor([[-0.9, -0.9, 0.0]]))
+    gc.collect()
+    assert mask() is None
+
+
+def test_steps_and_their_bricks_share_one_limit_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    partition = Partition.equal_split(DOMAIN.dimensions, (2, 2, 2))
+    networks = [network_field(k, DOMAIN.part(partition.extent(k))) for k in range(partition.count)]
+    members = [part_of_field(network) for network in networks]
+    description = ensemble_description(partition, [member.node for member in members])
+    tensors = {brick_prefix(k) + name: t for k, member in enumerate(members) for name, t in member.tensors.items()}
+    write_series(tmp_path / "s.amgsrn", [Part(description, tensors)] * 3, (0.0, 1.0, 2.0))
+
+    def in_memory(limit: int) -> int:
+        monkeypatch.setenv("AMGSRN_MEMORY", str(limit))
+        series = open_field(tmp_path / "s.amgsrn", "cpu")
+        assert isinstance(series, SeriesField)
+        for time in (0.5, 1.5):
+            series.at(time, interpolate=True).sample(NODES)
+        steps = [series.step(i) for i in (1, 2)]
+        assert all(isinstance(step, EnsembleField) for step in steps)
+        return sum(step.bytes_in_memory for step in steps)
+
+    everything = in_memory(1 << 30)
+    for share in (0.9, 0.5):
+        assert 0 < in_memory(int(share * everything)) <= share * everything
 
 
 def test_a_series_of_ensembles(tmp_path: Path) -> None:

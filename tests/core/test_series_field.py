@@ -72,6 +72,13 @@ def test_between_steps_values_change_linearly(time: float, other: int) -> None:
     torch.testing.assert_close(gradients[:, 0], torch.tensor([[height, 0.0, 0.0]]).expand(20, 3), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("interpolate", [False, True])
+def test_a_time_that_is_no_number_is_the_first_step(interpolate: bool) -> None:
+    now = series()[0].at(3.0).at(float("nan"), interpolate)
+    assert now.time == 0.0
+    assert torch.equal(now.sample(POINTS), torch.zeros(20, 1))
+
+
 def test_a_series_is_the_step_it_was_asked_for() -> None:
     field, _ = series()
     later = field.at(3.0)

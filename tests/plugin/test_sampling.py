@@ -45,8 +45,3 @@ def test_preview_uses_its_points():
 def test_memory_of_a_request():
     small, large = sampling.sample_bytes((2, 2, 2), 1), sampling.sample_bytes((1024, 1024, 1024), 3)
     assert large - small == pytest.approx(3 * 4 * 1024**3, rel=1e-6)
-
-
-def test_available_memory_is_told_on_linux():
-    available = sampling.available_bytes()
-    assert available is None or available > 1 << 20

@@ -192,8 +192,9 @@ extern "C"
 
   // The weighted sums over bricks at points[count][3]: values[count][outputs], or, if that is null,
   // sums[count][outputs] in double precision, in which sums over parts of the bricks can be added in any
-  // order without changing the result. All networks have `outputs` outputs. Memory is bounded, but grows with
-  // the number of threads to some tens of MiB. The same bits with any number of threads. Returns 0, or 1 when
+  // order without changing the result. All networks have `outputs` outputs. Memory is bounded: it grows with
+  // the number of threads and of bricks, to some tens of MiB, or hundreds where eight bricks meet at most
+  // points. The same bits with any number of threads. Returns 0, or 1 when
   // memory ran out.
   AMGSRN_EXPORT int32_t amgsrn_infer_ensemble(const amgsrn_partition* partition, const amgsrn_brick* bricks,
     int32_t outputs, const float* points, int64_t count, float* values, double* sums, int32_t threads);

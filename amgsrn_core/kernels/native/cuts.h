@@ -4,6 +4,7 @@
 
 #include "amgsrn_kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -50,7 +51,12 @@ inline void MakeCuts(const amgsrn_partition& partition, Cuts cuts[3])
     for (int i = 0; i + 1 < cut.bricks; ++i)
     {
       cut.starts.push_back(AtLeast(cut.exact_starts[i]));
-      cut.ends.push_back(AtLeast(cut.exact_starts[i] + width));
+    }
+    for (int i = 0; i + 1 < cut.bricks; ++i)
+    {
+      // Where one blend begins as the other ends, rounding must not let three bricks meet.
+      const float end = AtLeast(cut.exact_starts[i] + width);
+      cut.ends.push_back(i + 2 < cut.bricks ? std::min(end, cut.starts[i + 1]) : end);
     }
     stride *= cut.bricks;
   }

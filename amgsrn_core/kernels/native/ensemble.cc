@@ -260,10 +260,11 @@ namespace
 {
 
 // Points in a chunk: enough in each brick for loading its features to cost little; as many again for each
-// thread.
+// thread. The largest chunk is one of points with four numbers each, a value and its gradient.
 constexpr std::int64_t kChunk = std::int64_t{ 1 } << 18;
 constexpr std::int64_t kPerBrick = 4096;
 constexpr std::int64_t kLargestChunk = std::int64_t{ 1 } << 20;
+constexpr std::int64_t kWidth = 4;
 // Blocks per thread at which starting one pays, for what takes nanoseconds per point.
 constexpr std::int64_t kBlocksPerShare = 256;
 // Rows in a task, and tasks per thread at which starting one pays.
@@ -300,7 +301,8 @@ public:
   std::int64_t ChunkSize() const
   {
     const std::int64_t wanted = std::max(kChunk * TeamSize(threads_, 64, 1), kPerBrick * brick_count_);
-    return std::min(wanted, kLargestChunk);
+    const std::int64_t largest = kLargestChunk * kWidth / std::max(kWidth, std::int64_t{ width_ });
+    return std::clamp(wanted, std::int64_t{ kBlock }, std::max(largest, std::int64_t{ kBlock }));
   }
 
   // Calls write(point, sums[width]) for all points.

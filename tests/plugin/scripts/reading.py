@@ -12,8 +12,7 @@ load_plugin()
 
 import torch  # noqa: E402
 
-from amgsrn_core import grid, open_field  # noqa: E402
-from paraview_plugin.algorithms import reader as reader_module  # noqa: E402
+from amgsrn_core import grid, memory, open_field  # noqa: E402
 
 uniform, rectilinear, large = sys.argv[1:4]
 
@@ -124,7 +123,7 @@ result(
 
 # Too large a request is refused before anything is allocated.
 seen()
-reader_module.available_bytes = lambda: 300 << 20
+memory.available_bytes = lambda device: 300 << 20
 greedy = simple.OpenDataFile(large)
 greedy.Sampling = "Native resolution"
 greedy.UpdatePipeline()
