@@ -9,7 +9,7 @@ import signal
 import pytest
 from brick_runs import BRICKS, SETTINGS, header_of, same, tensors_of, wait_for, workers_of, write_volume
 
-from trainer.ensemble.parts import parts_folder
+from trainer.parts import parts_folder
 
 pytestmark = pytest.mark.slow
 

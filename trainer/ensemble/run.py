@@ -77,7 +77,7 @@ class Run:
         todo = sorted(set(bricks) - self.finished.keys())
         partition = next(iter(self._tasks.values())).partition
         order = BrickQueue(partition, todo, runner.shares_layers)
-        halos = Halos(self._parts.folder, partition)
+        halos = Halos(self._parts.path, partition)
         with Interrupts() as interrupts, BrickDisplay(len(todo), 0, self._quiet) as display, runner:
             while not order.empty:
                 while runner.free() > 0 and (group := order.next(runner.together)):

@@ -19,6 +19,7 @@ from ..ensemble.plan import Wishes, make_plan
 from ..errors import InvalidOption, TargetSizeTooSmall
 from ..fit import fit_volume
 from ..fitting import FitOptions
+from ..parts import identity_before
 from ..progress import Display
 from ..settings import FitSettings
 from ..volumes import Volume, VolumeReader
@@ -98,13 +99,7 @@ class BrickFit(StepFit):
 
     def __init__(self, series: Series, settings: FitSettings, options: EnsembleOptions) -> None:
         self._series, self._options = series, replace(options, overwrite=True)
-        count = len(series.steps)
-        budget, size = settings.time_budget, settings.target_size
-        self._settings = replace(
-            settings,
-            time_budget=None if budget is None else budget / count,
-            target_size=None if size is None else size // count,
-        )
+        self._settings = step_settings(settings, False, len(series.steps))
 
     def fit(self, position: int, path: Path, before: Sequence[Path]) -> None:
         self._options.say(_what(self._series, position))
@@ -112,15 +107,14 @@ class BrickFit(StepFit):
 
 
 def plan_bricks(
-    series: Series, output: Path, first_part: Path, settings: FitSettings, devices: Sequence[str], wishes: Wishes
+    series: Series, output: Path, settings: FitSettings, devices: Sequence[str], wishes: Wishes
 ) -> EnsembleOptions | None:
     """How to learn all steps brick by brick, or None where one network each does; see `ensemble.plan.make_plan`.
 
     Args:
         series: the steps.
         output: the series' model.
-        first_part: where the first step's model will be until then.
-        settings: of the fits.
+        settings: for all of them.
         devices: to train on.
         wishes: of the user.
 
@@ -131,12 +125,14 @@ def plan_bricks(
     if wishes.only is not None:
         raise InvalidOption("--only-bricks is for a single time step; give its number with --time")
     source = _source(series, 0)
-    plan = make_plan(source, output if output.exists() else first_part, settings, devices, wishes)
+    plan = make_plan(source, output, step_settings(settings, False, len(series.steps)), devices, wishes)
     if plan is None or plan.bricks is not None:
         return plan
     # Chosen once for all steps, though the free memory may change.
-    begun = read_header(first_part).tree.bricks if first_part.exists() else None
-    return replace(plan, bricks=begun or choose_bricks(source.grid, plan.resources, plan.overlap))
+    begun = identity_before(output).get("bricks")
+    if isinstance(begun, list) and len(begun) == 3:
+        return replace(plan, bricks=(begun[0], begun[1], begun[2]))
+    return replace(plan, bricks=choose_bricks(source.grid, plan.resources, plan.overlap))
 
 
 def _source(series: Series, position: int) -> Source:
