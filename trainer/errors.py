@@ -127,6 +127,16 @@ class VariablesDiffer(VolumeError):
         )
 
 
+class GridMoves(VolumeError):
+    """A time step of a series is on other nodes than the steps before it."""
+
+    def __init__(self, path: str | Path, first: int, other: int) -> None:
+        super().__init__(
+            f"the grid of '{path}' moves: time step {other} is not on the nodes of step {first}, as all steps of a series "
+            f"have to be; learn steps one by one, --time {other}"
+        )
+
+
 class InvalidRegion(VolumeError):
     """A part of a volume that it does not have."""
 

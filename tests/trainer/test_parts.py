@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from amgsrn_core.partition import Partition
 from trainer.ensemble.parts import Parts
 from trainer.errors import CheckpointMismatch, OutputBusy, OutputNotWritable
+from trainer.locks import locked
 from trainer.parts import PartsFolder, identity_before, refuse_parts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +21,7 @@ IDENTITY = {"seed": 0, "shape": (3, 4, 5)}
 HOLD = """
 import sys, time
 from pathlib import Path
+from trainer.locks import locked
 from trainer.parts import PartsFolder, identity_before, refuse_parts
 with PartsFolder(Path(sys.argv[1]), {"seed": 0, "shape": [3, 4, 5]}):
     print("here", flush=True)
@@ -121,3 +124,12 @@ def test_the_plan_of_an_ensemble_is_kept(tmp_path: Path) -> None:
         assert parts.plan() == (partition, {"spans": [2.0]})
         parts.part("plan.json").write_text('{"partition": {}}')
         assert parts.plan() is None
+
+
+def test_a_full_disk_does_not_keep_a_run_from_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trainer.locks.os.write", full)
+    lock = locked(tmp_path / "lock", tmp_path / "m.amgsrn")
+    os.close(lock)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from amgsrn_core import read_header, save_field
+from amgsrn_core import Domain, read_header, save_field
 from amgsrn_core.models import ConstantField, Mask, MaskedField
 
 from ..ensemble.choice import choose_bricks
 from ..ensemble.fit import EnsembleOptions, Source, fit_ensemble
 from ..ensemble.plan import Wishes, make_plan
-from ..errors import InvalidOption, TargetSizeTooSmall
+from ..errors import GridMoves, InvalidOption, TargetSizeTooSmall
 from ..fit import fit_volume
 from ..fitting import FitOptions
 from ..parts import identity_before
@@ -41,6 +41,7 @@ class StepFit(ABC):
 
         Raises:
             NothingButMissing: the step has no values.
+            GridMoves: it is on other nodes than the steps before.
             FitInterrupted, FitDiverged, ModelFileError, VolumeError: see `fit_volume`.
         """
 
@@ -67,6 +68,7 @@ class NetworkFit(StepFit):
     def fit(self, position: int, path: Path, before: Sequence[Path]) -> None:
         what = _what(self._series, position)
         volume = self._read(position, what)
+        _check_nodes(self._series, position, volume.domain, before)
         if all(low == high for low, high in volume.ranges):
             _save_constant(path, volume)
             return
@@ -103,7 +105,9 @@ class BrickFit(StepFit):
 
     def fit(self, position: int, path: Path, before: Sequence[Path]) -> None:
         self._options.say(_what(self._series, position))
-        fit_ensemble(_source(self._series, position), path, self._settings, self._options)
+        source = _source(self._series, position)
+        _check_nodes(self._series, position, source.layout.domain, before)
+        fit_ensemble(source, path, self._settings, self._options)
 
 
 def plan_bricks(
@@ -137,6 +141,12 @@ def plan_bricks(
 
 def _source(series: Series, position: int) -> Source:
     return Source.of(series.path, series.variables, series.steps[position], series.name, series.raw)
+
+
+def _check_nodes(series: Series, position: int, domain: Domain, before: Sequence[Path]) -> None:
+    if before and read_header(before[0]).domain.axes != domain.axes:
+        first = int(before[0].stem.rpartition("-")[2])
+        raise GridMoves(series.path, first, series.steps[position])
 
 
 def _what(series: Series, position: int) -> str:
