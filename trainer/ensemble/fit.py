@@ -170,7 +170,7 @@ def _fit(
 ) -> dict[str, Any]:
     partition, notes = parts.plan() or _begin(source, settings, options, parts)
     largest = partition_values(partition) * source.layout.components
-    workers = workers_within(largest, options.resources)
+    workers = workers_within(largest, options.resources, partition.count)
     tasks = _tasks(source, settings, options, partition, notes, min(workers, partition.count))
     finished = parts.finished(partition)
     if finished:

@@ -94,20 +94,20 @@ def parse_numbers(option: str, text: str) -> tuple[int, ...]:
 
 
 def _resources(settings: FitSettings, devices: Sequence[str], wishes: Wishes) -> Resources:
-    parameters = _parameters(settings)
+    parameters, shared = _parameters(settings), settings.target_size is not None
     if wishes.scheduler is not None:
         from .cluster import capacity
 
         threads, memory = capacity(wishes.scheduler)
         limit = wishes.memory or memory or memory_to_use()
-        return Resources(limit, wishes.workers or threads, True, parameters, elsewhere=True)
+        return Resources(limit, wishes.workers or threads, True, parameters, elsewhere=True, shared=shared)
     workers = wishes.workers or (thread_count() if devices[0] == "cpu" else len(devices))
     asked = wishes.workers is not None or len(devices) > 1
-    return Resources(wishes.memory or memory_to_use(), workers, asked, parameters)
+    return Resources(wishes.memory or memory_to_use(), workers, asked, parameters, shared=shared)
 
 
 def _parameters(settings: FitSettings) -> int:
-    """Of a network, about."""
+    """Of a network, about; with a target size, of all together."""
     if settings.target_size is not None:
         return settings.target_size // 2
     return PRESETS[settings.preset or "small"].config(settings.transform).parameter_count()
