@@ -239,6 +239,13 @@ class TargetSizeTooSmall(InvalidOption):
         """The same for so many parts, each of which has the same share of the bytes."""
         return TargetSizeTooSmall(self._wanted * count, self._least * count)
 
+    def of_a_brick(self) -> InvalidOption:
+        """The same for a brick, which has only a part of the bytes."""
+        return InvalidOption(
+            f"the part of --target-size that a brick has, {self._wanted} bytes, is too small: the least for this one is "
+            f"{self._least} bytes; give more, or fewer bricks"
+        )
+
 
 class FitDiverged(AmgsrnError):
     """The loss is not a number any more."""

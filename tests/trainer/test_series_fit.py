@@ -384,6 +384,7 @@ def test_each_step_brick_by_brick(trainer: Any, series: Path, tmp_path: Path) ->
     tree = read_header(tmp_path / "m.amgsrn").tree
     assert (tree.steps, tree.bricks) == (2, (2, 1, 1))
     assert [step["warm_start"] for step in result["time_steps"]] == [False, False]
+    assert result["points_per_second"] == pytest.approx(2 * 2 * 100 * 256 / result["seconds"], rel=0.2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.amgsrn", "series.nc"]
     for i in range(2):
         field = open_field(tmp_path / "m.amgsrn", "cpu", time=0.5 * i)

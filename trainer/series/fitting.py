@@ -20,7 +20,7 @@ from ..fitting import FitOptions
 from ..outputs import check_writable
 from ..parts import PartsFolder
 from ..settings import FitSettings
-from ..volumes import open_volume
+from ..volumes import array_name, open_volume
 from .ranges import union
 from .source import Series
 from .steps import BrickFit, NetworkFit, StepFit
@@ -49,7 +49,7 @@ def fit_series(
     identity = {
         **settings.to_dict(),
         "variable": ",".join(series.layout.variables),
-        "array": series.name,
+        "array": series.name or array_name(series.layout.variables),
         "time_steps": list(series.steps),
         "shape": list(series.layout.domain.shape),
         "fingerprint": list(series.fingerprints),
