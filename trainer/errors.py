@@ -127,6 +127,16 @@ class VariablesDiffer(VolumeError):
         )
 
 
+class GridMoves(VolumeError):
+    """A time step of a series is on other nodes than the steps before it."""
+
+    def __init__(self, path: str | Path, first: int, other: int) -> None:
+        super().__init__(
+            f"the grid of '{path}' moves: time step {other} is not on the nodes of step {first}, as all steps of a series "
+            f"have to be; learn steps one by one, --time {other}"
+        )
+
+
 class InvalidRegion(VolumeError):
     """A part of a volume that it does not have."""
 
@@ -228,6 +238,13 @@ class TargetSizeTooSmall(InvalidOption):
     def of_parts(self, count: int) -> TargetSizeTooSmall:
         """The same for so many parts, each of which has the same share of the bytes."""
         return TargetSizeTooSmall(self._wanted * count, self._least * count)
+
+    def of_a_brick(self) -> InvalidOption:
+        """The same for a brick, which has only a part of the bytes."""
+        return InvalidOption(
+            f"the part of --target-size that a brick has, {self._wanted} bytes, is too small: the least for this one is "
+            f"{self._least} bytes; give more, or fewer bricks"
+        )
 
 
 class FitDiverged(AmgsrnError):

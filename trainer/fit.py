@@ -16,6 +16,7 @@ from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from .errors import OutputExists
 from .fitting import Fit, FitOptions
 from .interrupts import Interrupts
+from .parts import refuse_parts
 from .settings import FitSettings, difference
 from .volumes import Volume
 
@@ -45,8 +46,8 @@ def fit_volume(
         start: a network to begin with, which keeps its grids; or the size of a new one; else the settings decide.
 
     Raises:
-        OutputNotWritable, OutputExists, CheckpointMismatch, ModelFileError, TargetSizeTooSmall: before anything is
-            computed.
+        OutputNotWritable, OutputExists, OutputBusy, CheckpointMismatch, ModelFileError, TargetSizeTooSmall: before
+            anything is computed.
         FitInterrupted: by Ctrl-C or SIGTERM, after a checkpoint was written.
         FitDiverged: the loss is not finite.
         ModelNotWritable: the model could not be written; the checkpoint is kept.
@@ -63,6 +64,7 @@ def fit_volume(
     done = finished_before(output, identity, options.overwrite)
     if done is not None:
         return FitResult(done, fresh=False)
+    refuse_parts(output, options.overwrite)
     fit = Fit(volume, output, settings, options, identity, start)
     with Interrupts() as interrupts:
         training = fit.run(interrupts)

@@ -35,10 +35,18 @@ def locked(path: Path, output: Path) -> int:
             # A file system without locks: better no lock than no result.
             return lock
         # Whoever had it before may have removed the folder since we opened the file.
-        with contextlib.suppress(OSError):
-            if os.fstat(lock).st_ino == path.stat().st_ino:
+        if _is_same(lock, path):
+            # Who it is helps others, but a full disk is not in the way.
+            with contextlib.suppress(OSError):
                 os.ftruncate(lock, 0)
                 os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
-                return lock
+            return lock
         os.close(lock)
         path.parent.mkdir(exist_ok=True)
+
+
+def _is_same(lock: int, path: Path) -> bool:
+    try:
+        return os.fstat(lock).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False

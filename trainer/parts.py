@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from amgsrn_core.errors import ModelNotWritable
+from amgsrn_core import read_header
+from amgsrn_core.errors import ModelFileError, ModelNotWritable
 from amgsrn_core.storage import write_atomically
 
 from .errors import CheckpointMismatch, OutputNotWritable
@@ -30,6 +31,35 @@ _LOCK = "lock"
 def parts_folder(output: Path) -> Path:
     """Where the parts of an output are."""
     return output.with_name(output.name + _SUFFIX)
+
+
+def identity_before(output: Path) -> dict[str, Any]:
+    """The identity of the fit whose parts are there, else of the one that has made the output; empty where there is
+    neither, or it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        return dict(json.loads((parts_folder(output) / _IDENTITY).read_text(encoding="utf-8"))["identity"])
+    with contextlib.suppress(ModelFileError, ValueError, TypeError, KeyError):
+        return dict(read_header(output).training["identity"])
+    return {}
+
+
+def refuse_parts(output: Path, overwrite: bool) -> None:
+    """Make sure that a fit in one piece is not in the way of one in parts.
+
+    Args:
+        output: of the fit.
+        overwrite: throw those parts away.
+
+    Raises:
+        CheckpointMismatch: there are parts.
+        OutputBusy: another run is at work in them.
+    """
+    if not parts_folder(output).exists():
+        return
+    if not overwrite:
+        raise CheckpointMismatch(parts_folder(output), "one in several parts")
+    with PartsFolder(output, {}, overwrite=True) as parts:
+        parts.remove()
 
 
 class PartsFolder:
@@ -97,7 +127,7 @@ class PartsFolder:
             if not self._overwrite:
                 raise CheckpointMismatch(self.path, reason)
             self._clear()
-        elif any(entry.name != _LOCK for entry in self.path.iterdir()):
+        elif any(entry.name != _LOCK and not _is_unfinished(entry) for entry in self.path.iterdir()):
             if not self._overwrite:
                 raise CheckpointMismatch(self.path, "it does not say which")
             self._clear()
@@ -118,3 +148,8 @@ class PartsFolder:
             if entry.name != _LOCK:
                 with contextlib.suppress(OSError):
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether it is a file that was being written when a run was killed, see `atomic_path`."""
+    return path.name.startswith(".") and path.suffix == ".part"

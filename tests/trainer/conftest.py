@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,17 +97,26 @@ def trainer() -> Run:
     def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "trainer", *map(str, arguments)]
         options.setdefault("env", environment())
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)
 
     return run
 
 
-@pytest.fixture(scope="session")
-def start_trainer() -> Callable[..., subprocess.Popen[str]]:
-    """Start `python -m trainer` and let it run."""
+@pytest.fixture
+def start_trainer() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `python -m trainer` and let it run, until the test ends at the latest."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "trainer", *map(str, arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amgsrn_core.partition import Partition
-from trainer.ensemble.choice import Grid, Resources, choose_bricks, choose_partition, workers_within
+from trainer.ensemble.choice import Grid, Resources, choose_bricks, choose_partition, fits_comfortably, workers_within
 from trainer.ensemble.cuts import cuts_along_chunks, equal_cuts, read_factor
 from trainer.ensemble.goals import brick_settings
 from trainer.ensemble.memory import PROCESS_BYTES, fit_bytes, tree_bytes, values_within
@@ -62,7 +62,7 @@ def test_chosen_bricks_fit_into_the_memory_and_are_about_cubes(nodes, components
     grid, available = Grid(nodes, components, starts), resources(int(memory * GIB), workers)
     bricks = choose_bricks(grid, available, overlap)
     values = largest(grid, bricks, overlap)
-    running = workers_within(values, available)
+    running = workers_within(values, available, math.prod(bricks))
     if bricks == (1, 1, 1):
         return
     used = PROCESS_BYTES + running * (PROCESS_BYTES + fit_bytes(values, PARAMETERS))
@@ -76,15 +76,29 @@ def test_fewer_bricks_at_a_time_rather_than_tiny_ones():
     grid = Grid((1024, 1024, 1024))
     bricks = choose_bricks(grid, resources(2 * GIB, 16), 2.0)
     assert largest(grid, bricks, 2.0) >= 2**21
-    assert 1 < workers_within(largest(grid, bricks, 2.0), resources(2 * GIB, 16)) < 16
+    assert 1 < workers_within(largest(grid, bricks, 2.0), resources(2 * GIB, 16), math.prod(bricks)) < 16
 
 
 def test_too_little_memory_is_said_with_what_is_needed():
     with pytest.raises(InvalidOption, match=r"--max-memory 300000000 is too small: .* need about [\d,]+ bytes"):
         choose_bricks(Grid((512, 512, 512)), resources(300_000_000), 2.0)
     with pytest.raises(InvalidOption, match="smaller bricks with --bricks"):
-        workers_within(10**9, resources(GIB))
-    assert workers_within(10**9, resources(GIB, 7, elsewhere=True)) == 7
+        workers_within(10**9, resources(GIB), 8)
+    assert workers_within(10**9, resources(GIB, 7, elsewhere=True), 8) == 7
+
+
+def test_networks_that_share_a_size_need_a_part_of_its_memory_each():
+    """A file of 1 GB: one network of it would need 48 GB, and bricks are small enough for theirs."""
+    together = Resources(8 * GIB, 4, False, 500_000_000, shared=True)
+    grid = Grid((1024, 1024, 1024))
+    assert not fits_comfortably(Grid((32, 32, 32)), together)
+    bricks = choose_bricks(grid, together, 2.0)
+    count, values = math.prod(bricks), largest(grid, bricks, 2.0)
+    running = workers_within(values, together, count)
+    assert PROCESS_BYTES + running * (PROCESS_BYTES + fit_bytes(values, 500_000_000 // count)) <= 8 * GIB
+    assert running > 1
+    with pytest.raises(InvalidOption):
+        workers_within(values, together, 1)
 
 
 def test_memory_of_a_fit_and_values_that_fit_belong_together():

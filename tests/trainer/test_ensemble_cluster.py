@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import subprocess
 import sys
 from pathlib import Path
@@ -31,16 +32,19 @@ def cluster(tmp_path_factory):
     file = folder / "scheduler.json"
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment, "cwd": folder}
     local = ["--host", "127.0.0.1"]
+    workers: list[subprocess.Popen] = []
     scheduler = subprocess.Popen(
         [*run[0], "--scheduler-file", str(file), "--port", "0", "--no-dashboard", *local], **options
     )
-    wait_for(file.exists, scheduler)
-    worker = [*run[1], "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard", *local]
-    workers = [subprocess.Popen([*worker, "--name", f"w{k}"], **options) for k in range(3)]
-    yield file, workers
-    for process in [*workers, scheduler]:
-        process.kill()
-        process.wait()
+    try:
+        wait_for(file.exists, scheduler)
+        worker = [*run[1], "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard", *local]
+        workers += [subprocess.Popen([*worker, "--name", f"w{k}"], **options) for k in range(3)]
+        yield file, workers
+    finally:
+        for process in [*workers, scheduler]:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,57 @@ def ports_of(process):
     import psutil
 
     return {connection.laddr.port for connection in psutil.Process(process).net_connections() if connection.laddr}
+
+
+class Client:
+    """A client of a scheduler, as far as futures that end need one."""
+
+    status = "running"
+
+
+class Future:
+    def __init__(self, status, error=None):
+        self.status, self._error = status, error
+
+    def result(self):
+        raise self._error
+
+    def exception(self):
+        return self._error
+
+
+@pytest.fixture
+def runner():
+    """One that is not connected."""
+    from trainer.ensemble.cluster import ClusterRunner
+
+    made = ClusterRunner.__new__(ClusterRunner)
+    made._client, made._scheduler, made._running, made._events = Client(), "tcp://there", {}, queue.SimpleQueue()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [("cancelled", "lost"), ("finished", "failed"), ("error", "failed"), ("lost", "failed")]
+)
+def test_a_brick_that_ends_in_whatever_way_is_told_of(runner, status, kind):
+    future = Future(status, RuntimeError("gone"))
+    runner._running[future] = 7
+    runner._ended(future)
+    (event,) = runner.wait(1.0)
+    assert (event.kind, event.brick) == (kind, 7)
+    assert not runner._running
+
+
+def test_a_scheduler_that_has_gone_ends_the_run(runner):
+    from trainer.errors import ResourceLost
+
+    future = Future("cancelled")
+    runner._running[future] = 7
+    runner._client.status = "connecting"
+    runner._ended(future)
+    assert runner.free() == 0
+    with pytest.raises(ResourceLost, match="the Dask scheduler 'tcp://there' has gone"):
+        runner.wait(1.0)
 
 
 def test_no_dask_is_needed_unless_asked_for():

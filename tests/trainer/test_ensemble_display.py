@@ -40,7 +40,7 @@ def shown(bricks):
 
 def test_a_terminal_shows_a_table(screen):
     file = screen(True)
-    with BrickDisplay(9, 0) as bricks:
+    with BrickDisplay(9) as bricks:
         shown(bricks)
     text = file.getvalue()
     assert "bricks: 1 of 9 done, 1 running, 7 queued, 41.2 dB so far" in text
@@ -50,7 +50,7 @@ def test_a_terminal_shows_a_table(screen):
 
 def test_elsewhere_there_are_lines_now_and_then(screen, monkeypatch):
     file = screen(False)
-    with BrickDisplay(9, 0) as bricks:
+    with BrickDisplay(9) as bricks:
         shown(bricks)
         assert file.getvalue() == ""
         monkeypatch.setattr(display, "_LINE_SECONDS", 0.0)

@@ -9,7 +9,7 @@ import signal
 import pytest
 from brick_runs import BRICKS, SETTINGS, header_of, same, tensors_of, wait_for, workers_of, write_volume
 
-from trainer.ensemble.parts import parts_folder
+from trainer.parts import parts_folder
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def test_it_is_the_same_whoever_does_it_and_whoever_is_killed(tmp_path, volume, 
     process = start_trainer(*command)
     wait_for(lambda: workers_of(process.pid), process)
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=120)
+    _, messages = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in messages
     assert "run the same command again to go on" in messages.strip().splitlines()[-1]
@@ -100,7 +100,7 @@ def _still_there(worker):
     import psutil
 
     try:
-        worker.wait(10)
+        worker.wait(60)
     except psutil.TimeoutExpired:
         return True
     return False
@@ -113,7 +113,7 @@ def test_a_brick_that_kills_every_worker_ends_the_run(tmp_path, volume, start_tr
         worker = wait_for(lambda: workers_of(process.pid), process)[0]
         worker.kill()
         wait_for(lambda worker=worker: worker not in workers_of(process.pid) or process.poll() is not None, process)
-    _, messages = process.communicate(timeout=60)
+    _, messages = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "Traceback" not in messages
     assert "brick 0 was given up: 3 processes in a row died learning it (killed by signal 9)" in messages
@@ -150,7 +150,7 @@ def test_two_runs_do_not_meet(tmp_path, volume, trainer, start_trainer):
     wait_for(lambda: (parts_folder(output) / "identity.json").exists(), process)
     second = trainer(*command)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=120)
+    process.communicate(timeout=300)
     assert second.returncode == 2
     assert f"another run (process {process.pid} on " in second.stderr
     assert "Traceback" not in second.stderr

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -19,7 +21,11 @@ from trainer.mesh_nodes import mesh_nodes
 from trainer.mesh_sampling import MeshSampler
 from trainer.metrics import measure
 from trainer.probe import Probe
+from trainer.samplers import make_sampler
+from trainer.settings import FitSettings
 from trainer.volumes import Mesh, Volume
+from trainer.volumes.cells import structured
+from trainer.volumes.meshed import MeshedVariables
 
 CUBE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64)
 # A cube cut into tetrahedra.
@@ -257,3 +263,36 @@ def test_nodes_that_a_field_does_not_show_are_counted_and_measured() -> None:
     assert one.psnr_db == other.psnr_db
     assert one.wrong_gaps is None
     assert other.wrong_gaps == 2 * 5 * 5
+
+
+def grid_mesh(values: np.ndarray) -> MeshedVariables:
+    """A mesh of cubes over [0, 1]^3 with values [z, y, x], as many along each axis."""
+    n = len(values)
+    z, y, x = np.meshgrid(*[np.linspace(0, 1, n)] * 3, indexing="ij")
+    points = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
+    mesh = Mesh.of(points, values.reshape(-1, 1), structured((n, n, n)), np.zeros((0, 4), np.int64))
+    return MeshedVariables(Path("mesh"), mesh, ("v",), ("v",), ("",))
+
+
+def test_where_every_cell_misses_a_value_the_lattice_is_learned() -> None:
+    values = np.random.default_rng(0).random((6, 6, 6)).astype(np.float32)
+    values[np.indices(values.shape).sum(axis=0) % 2 == 0] = np.nan
+    volume = grid_mesh(values).volume(None, None)
+    assert volume.mesh is None
+    assert volume.valid > 0
+    assert volume.ranges == ((np.nanmin(volume.values), np.nanmax(volume.values)),)
+    points, _ = make_sampler(volume, FitSettings.of(batch=100), exact_network()).draw(0)
+    assert len(points) > 0
+
+
+def test_a_part_between_the_nodes_of_a_mesh_is_measured_at_the_lattice() -> None:
+    values = np.random.default_rng(0).random((4, 4, 4)).astype(np.float32)
+    meshed = grid_mesh(values)
+    axis = Axis.uniform(31, 0.0, 1 / 30)
+    meshed.__dict__["domain"] = Domain((axis, axis, axis))
+    between = meshed.volume(((1, 4), (1, 4), (1, 4)), None)
+    assert between.mesh is None
+    assert between.ranges == ((between.values.min(), between.values.max()),)
+    around = meshed.volume(((1, 12), (1, 12), (1, 12)), None)
+    assert around.mesh is not None
+    assert len(mesh_nodes(around, around.mesh)[0]) == 1

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from amgsrn_core.partition import Partition
+from trainer.ensemble.parts import Parts
 from trainer.errors import CheckpointMismatch, OutputBusy, OutputNotWritable
-from trainer.parts import PartsFolder
+from trainer.locks import locked
+from trainer.parts import PartsFolder, identity_before, refuse_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 IDENTITY = {"seed": 0, "shape": (3, 4, 5)}
@@ -17,7 +21,8 @@ IDENTITY = {"seed": 0, "shape": (3, 4, 5)}
 HOLD = """
 import sys, time
 from pathlib import Path
-from trainer.parts import PartsFolder
+from trainer.locks import locked
+from trainer.parts import PartsFolder, identity_before, refuse_parts
 with PartsFolder(Path(sys.argv[1]), {"seed": 0, "shape": [3, 4, 5]}):
     print("here", flush=True)
     time.sleep(60)
@@ -75,3 +80,56 @@ def test_a_second_run_is_told_and_a_killed_one_is_not_in_the_way(tmp_path: Path)
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(OutputNotWritable), PartsFolder(tmp_path / "none" / "m.amgsrn", IDENTITY):
         pass
+
+
+def test_a_run_that_was_killed_before_it_said_whose_the_parts_are_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "m.amgsrn.parts"
+    folder.mkdir()
+    (folder / "lock").touch()
+    (folder / ".identity.json.abc.part").touch()
+    with PartsFolder(tmp_path / "m.amgsrn", IDENTITY):
+        pass
+    assert identity_before(tmp_path / "m.amgsrn") == {"seed": 0, "shape": [3, 4, 5]}
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"identity": 7}'])
+def test_nothing_is_known_of_what_cannot_be_read(tmp_path: Path, content: str) -> None:
+    output = tmp_path / "m.amgsrn"
+    assert identity_before(output) == {}
+    (tmp_path / "m.amgsrn.parts").mkdir()
+    (tmp_path / "m.amgsrn.parts" / "identity.json").write_text(content)
+    output.write_text(content)
+    assert identity_before(output) == {}
+
+
+def test_parts_are_in_the_way_of_a_fit_without_any(tmp_path: Path) -> None:
+    output = tmp_path / "m.amgsrn"
+    refuse_parts(output, overwrite=False)
+    with PartsFolder(output, IDENTITY) as parts:
+        parts.part("step-0001").write_text("done")
+    with pytest.raises(CheckpointMismatch, match="one in several parts"):
+        refuse_parts(output, overwrite=False)
+    with PartsFolder(output, IDENTITY), pytest.raises(OutputBusy):
+        refuse_parts(output, overwrite=True)
+    refuse_parts(output, overwrite=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_plan_of_an_ensemble_is_kept(tmp_path: Path) -> None:
+    partition = Partition.equal_split((40, 30, 20), (2, 2, 1), (1.0, 1.0, 0.0))
+    with Parts(tmp_path / "m.amgsrn", IDENTITY) as parts:
+        assert parts.plan() is None
+        parts.settle(partition, {"spans": [2.0]})
+    with Parts(tmp_path / "m.amgsrn", IDENTITY) as parts:
+        assert parts.plan() == (partition, {"spans": [2.0]})
+        parts.part("plan.json").write_text('{"partition": {}}')
+        assert parts.plan() is None
+
+
+def test_a_full_disk_does_not_keep_a_run_from_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trainer.locks.os.write", full)
+    lock = locked(tmp_path / "lock", tmp_path / "m.amgsrn")
+    os.close(lock)

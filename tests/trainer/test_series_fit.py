@@ -278,6 +278,22 @@ def test_what_cannot_be_is_told_in_one_line(
     assert not (tmp_path / "m.amgsrn").exists()
 
 
+def test_a_grid_that_moves_is_refused(run: Run, tmp_path: Path) -> None:
+    dims, path = ("time", "z", "y", "x"), tmp_path / "moving.nc"
+    t, z, y, _ = np.meshgrid(np.arange(3.0), *map(np.arange, (4.0, 5.0, 6.0)), indexing="ij")
+    with netCDF4.Dataset(str(path), "w") as file:
+        for name, count in zip(dims, t.shape, strict=True):
+            file.createDimension(name, count)
+        file.createVariable("height", "f8", dims)[:] = (z + 0.1 * y) * (1 + np.maximum(t - 1, 0))
+        variable = file.createVariable("v", "f4", dims)
+        variable.coordinates = "height"
+        variable[:] = np.stack([wave(i, (4, 5, 6)) for i in range(3)])
+    assert len(fit(run, path, "-o", tmp_path / "m.amgsrn", "--variable", "v", "--time", "0:2")["time_steps"]) == 2
+    done = run("fit", path, "-o", tmp_path / "n.amgsrn", "--variable", "v", "--time", "all", *QUICK)
+    assert done.returncode == 2
+    assert "time step 2 is not on the nodes of step 0" in done.stderr.splitlines()[-1]
+
+
 def test_volumes_without_time_are_no_series(run: Run, volume_file: Path, tmp_path: Path) -> None:
     done = run("fit", volume_file, "-o", tmp_path / "m.amgsrn", "--time", "all", "--device", "cpu")
     assert done.returncode == 2
@@ -368,6 +384,7 @@ def test_each_step_brick_by_brick(trainer: Any, series: Path, tmp_path: Path) ->
     tree = read_header(tmp_path / "m.amgsrn").tree
     assert (tree.steps, tree.bricks) == (2, (2, 1, 1))
     assert [step["warm_start"] for step in result["time_steps"]] == [False, False]
+    assert result["points_per_second"] == pytest.approx(2 * 2 * 100 * 256 / result["seconds"], rel=0.2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.amgsrn", "series.nc"]
     for i in range(2):
         field = open_field(tmp_path / "m.amgsrn", "cpu", time=0.5 * i)

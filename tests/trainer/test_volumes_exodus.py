@@ -162,6 +162,24 @@ def test_corners_that_are_not_there(tmp_path):
         reader.read("T", 0)
 
 
+def test_elements_with_too_few_nodes(tmp_path):
+    path = write(tmp_path / "v.e")
+    with netCDF4.Dataset(str(path), "a") as file:
+        block = next(v for name, v in file.variables.items() if name.startswith("connect") and v.shape[1] < 8)
+        block.elem_type = "HEX8"
+    with open_volume(path) as reader, pytest.raises(errors.VolumeFileDamaged, match="HEX8 have too few nodes"):
+        reader.read("T", 0)
+
+
+def test_times_that_are_no_numbers(tmp_path):
+    path = write(tmp_path / "v.e")
+    with netCDF4.Dataset(str(path), "a") as file:
+        file["time_whole"][0] = np.nan
+    with open_volume(path) as reader:
+        assert reader.read("T", 0).domain.time is None
+        assert reader.layout("T").times is None
+
+
 def test_files_that_vtk_writes(tmp_path):
     """Another author's idea of the format: the same mesh, the same values."""
     pytest.importorskip("vtkmodules", reason="pip install vtk")

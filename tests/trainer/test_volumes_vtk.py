@@ -444,3 +444,26 @@ def test_a_real_combustor_is_the_same_in_both_formats(shared_data):
         np.testing.assert_array_equal(getattr(theirs.mesh, name), getattr(mine.mesh, name))
     np.testing.assert_array_equal(theirs.values, mine.values)
     assert theirs.domain.axes == mine.domain.axes
+
+
+def test_a_time_that_is_no_number_is_none(tmp_path):
+    data = image()
+    data.GetFieldData().GetArray("TimeValue").SetTuple1(0, float("nan"))
+    assert read(write(tmp_path / "a.vti", data), "scalar").domain.time is None
+
+
+def test_cells_with_too_few_points_are_damage(tmp_path):
+    data = unstructured(np.eye(4, 3), [(12, [0, 1, 2, 3])])
+    data.GetPointData().AddArray(array("f", np.arange(4.0)))
+    with pytest.raises(errors.VolumeFileDamaged, match="a hexahedron has fewer than 8 points"):
+        read(write(tmp_path / "a.vtu", data), "f")
+
+
+def test_cells_that_are_all_flat_are_no_volume(tmp_path):
+    """Two plates above each other, each of hexahedra without height."""
+    square = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+    plates = [np.concatenate([np.column_stack([square, np.full(4, z)])] * 2) for z in (0.0, 5.0)]
+    data = unstructured(np.concatenate(plates), [(12, list(range(8))), (12, list(range(8, 16)))])
+    data.GetPointData().AddArray(array("f", np.arange(16.0)))
+    with pytest.raises(errors.NotAVolume, match="all its nodes lie in one plane"):
+        read(write(tmp_path / "a.vtu", data), "f")

@@ -254,14 +254,14 @@ def _fit_series(
 
     from ..progress import say_on_stderr
     from ..report import emit
-    from ..series import Series, describe_series, first_part, fit_series, plan_bricks
+    from ..series import Series, describe_series, fit_series, plan_bricks
     from ..threads import peak_memory
 
     output: Path = arguments.output
     series = Series.of(arguments.input, arguments.variable, time, arguments.name, raw)
     for note in series.layout.notes:
         say_on_stderr(f"note: {note}")
-    bricks = plan_bricks(series, output, first_part(series, output), settings, devices, wishes)
+    bricks = plan_bricks(series, output, settings, devices, wishes)
     if bricks is not None:
         bricks = replace(bricks, checkpoint_interval=options.checkpoint_interval)
     result = fit_series(series, output, settings, options, bricks)

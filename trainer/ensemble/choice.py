@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -42,6 +43,7 @@ class Resources:
         asked: whether so many workers were asked for; then there are bricks for all of them.
         parameters: of each network, about.
         elsewhere: fits run on other machines, whose memory is theirs.
+        shared: the parameters are those of all networks together, each of which has an equal part.
     """
 
     memory: int
@@ -49,6 +51,11 @@ class Resources:
     asked: bool
     parameters: int
     elsewhere: bool = False
+    shared: bool = False
+
+    def network(self, bricks: int) -> int:
+        """Parameters of the network of one of so many bricks, about."""
+        return self.parameters // bricks if self.shared else self.parameters
 
 
 @dataclass(frozen=True)
@@ -111,31 +118,39 @@ def choose_bricks(grid: Grid, resources: Resources, overlap: float) -> Triple:
     least = min(resources.workers if resources.asked else 1, math.prod(len(axis) for axis in ways))
     # With little memory, rather fewer fits at a time than bricks that are hardly more than their overlaps.
     wanted = min(_GOOD_VALUES, grid.values // workers)
-    running = next((w for w in range(workers, 1, -1) if _values_per_brick(resources, w) >= wanted), 1)
-    found = _cheapest(ways, grid.components, _values_per_brick(resources, running), least)
+    about = max(1, grid.values // max(1, wanted))
+    running = next((w for w in range(workers, 1, -1) if _values_per_brick(resources, w, about) >= wanted), 1)
+    found = _cheapest(ways, grid.components, lambda count: _values_per_brick(resources, running, count), least)
     if found is not None:
         return found
-    smallest = math.prod(axis[-1].largest for axis in ways) * grid.components
+    smallest, most = (
+        math.prod(numbers) for numbers in zip(*((axis[-1].largest, axis[-1].count) for axis in ways), strict=True)
+    )
     raise InvalidOption(
         f"--max-memory {resources.memory} is too small: the smallest bricks of this volume need about "
-        f"{needed_bytes(smallest, resources):,} bytes"
+        f"{needed_bytes(smallest * grid.components, resources, most):,} bytes"
     )
 
 
-def workers_within(largest: int, resources: Resources) -> int:
+def workers_within(largest: int, resources: Resources, bricks: int) -> int:
     """How many fits of bricks of so many values may run at a time on this machine.
+
+    Args:
+        largest: values of the largest brick.
+        resources: of the run.
+        bricks: their number.
 
     Raises:
         InvalidOption: not even one.
     """
     if resources.elsewhere:
         return resources.workers
-    each = PROCESS_BYTES + fit_bytes(largest, resources.parameters)
+    each = PROCESS_BYTES + fit_bytes(largest, resources.network(bricks))
     possible = (resources.memory - PROCESS_BYTES) // each
     if possible < 1:
         raise InvalidOption(
             f"--max-memory {resources.memory} is too small: bricks of {largest:,} values need about "
-            f"{needed_bytes(largest, resources):,} bytes; give more, or smaller bricks with --bricks"
+            f"{needed_bytes(largest, resources, bricks):,} bytes; give more, or smaller bricks with --bricks"
         )
     return min(resources.workers, possible)
 
@@ -151,9 +166,9 @@ def partition_values(partition: Partition) -> int:
     return math.prod(max(last - first + 1 for first, last in partition.axis_extents(axis)) for axis in range(3))
 
 
-def needed_bytes(largest: int, resources: Resources) -> int:
-    """Least memory of a run with bricks of so many values: the process that directs it, and one that fits."""
-    return 2 * PROCESS_BYTES + fit_bytes(largest, resources.parameters)
+def needed_bytes(largest: int, resources: Resources, bricks: int) -> int:
+    """Least memory of a run with so many bricks of so many values: the process that directs it, and one that fits."""
+    return 2 * PROCESS_BYTES + fit_bytes(largest, resources.network(bricks))
 
 
 def choose_partition(grid: Grid, bricks: Triple, overlap: float) -> Partition:
@@ -177,32 +192,35 @@ def choose_partition(grid: Grid, bricks: Triple, overlap: float) -> Partition:
     return Partition(grid.nodes, (x, y, z), (overlaps[0], overlaps[1], overlaps[2]))
 
 
-def _values_per_brick(resources: Resources, running: int) -> int:
-    """How many values a brick may have with so many fits at a time."""
+def _values_per_brick(resources: Resources, running: int, bricks: int) -> int:
+    """How many values each of so many bricks may have with so many fits at a time."""
+    network = resources.network(bricks)
     if resources.elsewhere:
-        return values_within(resources.memory - PROCESS_BYTES, resources.parameters)
-    each = (resources.memory - PROCESS_BYTES) // running - PROCESS_BYTES
-    return values_within(each, resources.parameters)
+        return values_within(resources.memory - PROCESS_BYTES, network)
+    return values_within((resources.memory - PROCESS_BYTES) // running - PROCESS_BYTES, network)
 
 
-def _cheapest(ways: Sequence[Sequence[_Way]], components: int, limit: int, least: int) -> Triple | None:
+def _cheapest(
+    ways: Sequence[Sequence[_Way]], components: int, limit: Callable[[int], int], least: int
+) -> Triple | None:
     """Of all ways to cut into bricks within a limit, the one with the fewest and roundest bricks and least reading.
 
     Args:
         ways: to cut x, y and z.
         components: values per node.
-        limit: values of a brick, at most.
+        limit: values of a brick, at most, by the number of bricks.
         least: number of bricks, at least.
     """
     best: tuple[float, Triple] | None = None
+    limit = functools.cache(limit)
     for x in ways[0]:
         for y in ways[1]:
             plane = x.largest * y.largest * components
             # The fewest along z that do; those of two ways are in the order of their numbers.
-            z = next((w for w in ways[2] if plane * w.largest <= limit and x.count * y.count * w.count >= least), None)
+            counts = ((w, x.count * y.count * w.count) for w in ways[2])
+            z, count = next(((w, n) for w, n in counts if n >= least and plane * w.largest <= limit(n)), (None, 0))
             if z is None:
                 continue
-            count = x.count * y.count * z.count
             widths = (x.width, y.width, z.width)
             reading = x.read_factor * y.read_factor * z.read_factor
             cost = math.log2(count) + math.log2(max(widths) / min(widths)) + _READ_WEIGHT * math.log2(reading)

@@ -54,6 +54,8 @@ class ClusterRunner(Runner):
             raise
 
     def free(self) -> int:
+        if self._client.status != "running":
+            return 0
         threads = sum(worker["nthreads"] for worker in self._client.scheduler_info(n_workers=-1)["workers"].values())
         return max(2, _BRICKS_EACH * threads) - len(self._running)
 
@@ -82,10 +84,14 @@ class ClusterRunner(Runner):
             while True:
                 events.append(self._events.get_nowait())
         except queue.Empty:
-            if not events and self._client.status != "running":
+            pass
+        if self._client.status != "running":
+            # Then everything counts as cancelled; what was finished before is kept.
+            events = [event for event in events if event.kind == "done"]
+            if not events:
                 raise ResourceLost(
                     f"the Dask scheduler '{self._scheduler}' has gone; finished bricks are kept, the same command goes on"
-                ) from None
+                )
         return events
 
     def stop(self, gently: bool) -> None:
@@ -107,16 +113,24 @@ class ClusterRunner(Runner):
         from distributed import KilledWorker
 
         brick = self._running.pop(future, None)
-        if brick is None or future.status == "cancelled":
+        if brick is None:
             return
-        if future.status == "finished":
-            summary, content, worker = future.result()
-            self._events.put(Event("done", brick, worker, summary=summary, content=content))
+        if future.status == "cancelled":
+            # By somebody else, or because the scheduler has gone, see `wait`.
+            self._events.put(Event("lost", brick, error="the scheduler has cancelled it"))
             return
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            times = self._client.run_on_scheduler(_allowed_failures) + 1
-            error = WorkersDied(brick, times, f"last on {error.last_worker.address}")
+        try:
+            if future.status == "finished":
+                summary, content, worker = future.result()
+                self._events.put(Event("done", brick, worker, summary=summary, content=content))
+                return
+            error = future.exception()
+            if isinstance(error, KilledWorker):
+                times = self._client.run_on_scheduler(_allowed_failures) + 1
+                error = WorkersDied(brick, times, f"last on {error.last_worker.address}")
+        except Exception as problem:
+            # Nobody sees what is raised in this thread, and the run would wait for ever.
+            error = problem
         self._events.put(Event("failed", brick, error=error))
 
     def _told(self, message: tuple[float, dict[str, Any]]) -> None:

@@ -26,13 +26,12 @@ class BrickDisplay:
 
     Args:
         count: number of bricks.
-        finished: of them, before this run.
         quiet: show nothing.
     """
 
-    def __init__(self, count: int, finished: int, quiet: bool = False) -> None:
-        self._count, self._before, self._quiet = count, finished, quiet
-        self._finished = finished
+    def __init__(self, count: int, quiet: bool = False) -> None:
+        self._count, self._quiet = count, quiet
+        self._finished = 0
         self._quality: float | None = None
         self._running: dict[int, _Row] = {}
         self._console = console()
@@ -95,10 +94,10 @@ class BrickDisplay:
 
     def _seconds_left(self) -> float | None:
         """Estimated from what this run has done, bricks on their way included; None before there is anything."""
-        done = self._finished - self._before + sum(row.fraction for row in self._running.values())
+        done = self._finished + sum(row.fraction for row in self._running.values())
         if done < 0.05:
             return None
-        return (time.monotonic() - self._began) * (self._count - self._before - done) / done
+        return (time.monotonic() - self._began) * (self._count - done) / done
 
     def _table(self) -> Group:
         table = Table(box=None, padding=(0, 1))

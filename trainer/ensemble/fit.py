@@ -148,7 +148,7 @@ def fit_ensemble(source: Source, output: Path, settings: FitSettings, options: E
         return FitResult(done, fresh=False)
     journal = Journal(options.log)
     try:
-        with Parts(output) as parts:
+        with Parts(output, identity, options.overwrite) as parts:
             # Another run may have finished it while this one waited for its turn.
             done = finished_before(output, identity, options.overwrite)
             if done is not None:
@@ -168,9 +168,9 @@ def _fit(
     parts: Parts,
     journal: Journal,
 ) -> dict[str, Any]:
-    partition, notes = parts.begin(identity, options.overwrite) or _begin(source, settings, options, identity, parts)
+    partition, notes = parts.plan() or _begin(source, settings, options, parts)
     largest = partition_values(partition) * source.layout.components
-    workers = workers_within(largest, options.resources)
+    workers = workers_within(largest, options.resources, partition.count)
     tasks = _tasks(source, settings, options, partition, notes, min(workers, partition.count))
     finished = parts.finished(partition)
     if finished:
@@ -201,7 +201,7 @@ def _fit(
 
 
 def _begin(
-    source: Source, settings: FitSettings, options: EnsembleOptions, identity: dict[str, Any], parts: Parts
+    source: Source, settings: FitSettings, options: EnsembleOptions, parts: Parts
 ) -> tuple[Partition, dict[str, Any]]:
     """Cut the volume, and look through it where a goal needs that."""
     bricks = options.bricks or choose_bricks(source.grid, options.resources, options.overlap)
@@ -209,7 +209,7 @@ def _begin(
     notes: dict[str, Any] = {}
     if settings.target_psnr is not None:
         notes = _look_through(source, partition, options.quiet)
-    parts.settle(identity, partition, notes)
+    parts.settle(partition, notes)
     return partition, notes
 
 
@@ -282,7 +282,7 @@ def _runner(
         return ClusterRunner(options.scheduler, tasks[0], source.fingerprint, options.devices[0] not in ("auto", "cpu"))
     devices = [options.devices[k % len(options.devices)] for k in range(workers)]
     threads = max(1, thread_count() // options.resources.workers)
-    return LocalRunner(parts.folder, devices, threads, _together(source, options, tasks, workers))
+    return LocalRunner(parts.path, devices, threads, _together(source, options, tasks, workers))
 
 
 def _together(source: Source, options: EnsembleOptions, tasks: dict[int, BrickTask], workers: int) -> int:

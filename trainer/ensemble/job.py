@@ -18,7 +18,7 @@ from amgsrn_core.models import ConstantField, Mask, MaskedField
 from amgsrn_core.storage import save_field
 
 from ..checkpoint import checkpoint_path
-from ..errors import FitDiverged, NothingButMissing
+from ..errors import FitDiverged, NothingButMissing, TargetSizeTooSmall
 from ..fitting import Fit, FitOptions
 from ..interrupts import Interrupts
 from ..mesh_nodes import mesh_nodes
@@ -56,6 +56,7 @@ def fit_brick(
         watch: see `FitOptions`.
 
     Raises:
+        InvalidOption: no network is as small as the brick's part of the target size.
         VolumeError, FitDiverged, FitInterrupted, ModelNotWritable: see `fit_volume`.
     """
     brick = Brick(task, output, halos)
@@ -203,7 +204,10 @@ def _fit(brick: Brick, interrupts: Interrupts, watch: Watch | None) -> Learned:
         region=brick.region,
     )
     identity = {**settings.to_dict(), "brick": task.brick, "extent": task.extent, "fingerprint": brick.fingerprint}
-    fit = Fit(brick.volume, brick.output, settings, options, identity)
+    try:
+        fit = Fit(brick.volume, brick.output, settings, options, identity)
+    except TargetSizeTooSmall as error:
+        raise error.of_a_brick() from error
     began, began_cpu = time.monotonic(), time.process_time()
     try:
         training = fit.run(interrupts)

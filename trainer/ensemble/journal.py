@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -39,9 +40,12 @@ class Journal:
             self._file.write(json.dumps({"time": round(time.time(), 3), "event": event, **about}) + "\n")
             self._file.flush()
         except OSError:
+            self.close()
             self._file = None
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            # Closing writes what is left, which a full disk does not take either.
+            with contextlib.suppress(OSError):
+                self._file.close()

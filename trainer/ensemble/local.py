@@ -71,7 +71,7 @@ class LocalRunner(Runner):
             worker = busy[connection]  # type: ignore[index]
             try:
                 event: Event = worker.connection.recv()
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # OSError: killed in the middle of a word
                 reason = self._bury(worker)
                 events += [Event("lost", brick, worker.name, error=reason) for brick in sorted(worker.bricks)]
                 continue

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The folder in which an ensemble grows: `OUT.amgsrn.parts/` beside the output.
+"""The folder in which an ensemble grows, see `trainer.parts`. Besides what every such folder has it holds
 
-    identity.json        which volume, settings and partition
-    lock                 held by the run that is at work here
+    plan.json            the partition, and what later runs need not find out again
     brick-00007.amgsrn   a finished brick's model
     brick-00007.json     what is known about it; written last, so that with it the brick is finished
     brick-00009.amgsrn.checkpoint   of a brick on its way
@@ -14,89 +13,36 @@ Whatever is killed, and when, only bricks on their way are lost, and of those on
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
-from amgsrn_core.errors import ModelFileError
+from amgsrn_core.errors import InvalidPartition, ModelFileError
 from amgsrn_core.partition import Partition
 from amgsrn_core.storage import read_header, write_atomically
 
-from ..errors import CheckpointMismatch, OutputNotWritable
-from ..locks import locked
-from ..parts import parts_folder
-from ..settings import difference
+from ..parts import PartsFolder
 from .task import BrickSummary
 
 
-class Parts:
-    """The parts of one output; holds the folder's lock while open, as a context manager.
+class Parts(PartsFolder):
+    """The parts of one ensemble, while a run works on them."""
 
-    Args:
-        output: the model to be.
-    """
-
-    def __init__(self, output: Path) -> None:
-        self.folder = parts_folder(output)
-        self._output = output
-        self._lock: int | None = None
-
-    def __enter__(self) -> Parts:
-        """
-        Raises:
-            OutputBusy: another run is at work.
-            OutputNotWritable: the folder cannot be made.
-        """
+    def plan(self) -> tuple[Partition, dict[str, Any]] | None:
+        """The partition of what is there already, and what else was noted; None where nothing was settled."""
         try:
-            self.folder.mkdir(exist_ok=True)
-            self._lock = locked(self.folder / "lock", self._output)
-        except OSError as error:
-            raise OutputNotWritable(self.folder, error.strerror or str(error)) from error
-        return self
+            found = json.loads(self._plan.read_text(encoding="utf-8"))
+            return Partition.from_dict(found["partition"], found["partition"]["dimensions"]), dict(found["notes"])
+        except (OSError, ValueError, KeyError, TypeError, InvalidPartition):
+            return None
 
-    def __exit__(self, *error: object) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def begin(self, identity: dict[str, Any], overwrite: bool) -> tuple[Partition, dict[str, Any]] | None:
-        """Make the folder that of one ensemble.
-
-        Args:
-            identity: JSON-ready description of volume and settings.
-            overwrite: throw away the parts of another one.
-
-        Returns:
-            The partition of what is there already, and what else was noted; None in a new folder, see `settle`.
+    def settle(self, partition: Partition, notes: dict[str, Any]) -> None:
+        """Note the partition, and what later runs of the same need not find out again.
 
         Raises:
-            CheckpointMismatch: it is another ensemble's.
+            ModelNotWritable: no space, say.
         """
-        try:
-            found = json.loads(self._identity.read_text(encoding="utf-8"))
-            before, partition, notes = dict(found["identity"]), found["partition"], dict(found["notes"])
-            cut = Partition.from_dict(partition, partition["dimensions"])
-        except FileNotFoundError:
-            self._clear()
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if not overwrite:
-                raise CheckpointMismatch(self.folder, f"its identity.json is unreadable: {error}") from error
-            self._clear()
-            return None
-        reason = difference(before, json.loads(json.dumps(identity)))
-        if not reason:
-            return cut, notes
-        if not overwrite:
-            raise CheckpointMismatch(self.folder, reason)
-        self._clear()
-        return None
-
-    def settle(self, identity: dict[str, Any], partition: Partition, notes: dict[str, Any]) -> None:
-        """Say which ensemble a new folder is for, and what later runs of it need not find out again."""
         cut = {**partition.to_dict(), "dimensions": list(partition.dimensions)}
-        write_atomically(self._identity, json.dumps({"identity": identity, "partition": cut, "notes": notes}).encode())
+        write_atomically(self._plan, json.dumps({"partition": cut, "notes": notes}).encode())
 
     def finished(self, partition: Partition) -> dict[int, BrickSummary]:
         """What is known about the bricks that are finished, by their numbers."""
@@ -130,24 +76,11 @@ class Parts:
 
     def model(self, brick: int) -> Path:
         """A brick's model file."""
-        return self.folder / f"brick-{brick:05d}.amgsrn"
-
-    def remove(self) -> None:
-        """Remove the folder with everything in it."""
-        # Summaries first: whatever is left when this is interrupted is no finished brick without its model.
-        for path in self.folder.glob("brick-*.json"):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        return self.part(f"brick-{brick:05d}.amgsrn")
 
     @property
-    def _identity(self) -> Path:
-        return self.folder / "identity.json"
+    def _plan(self) -> Path:
+        return self.part("plan.json")
 
     def _summary(self, brick: int) -> Path:
-        return self.folder / f"brick-{brick:05d}.json"
-
-    def _clear(self) -> None:
-        self._identity.unlink(missing_ok=True)
-        for pattern in ("brick-*", "halo-*", ".brick-*", ".halo-*"):
-            for path in self.folder.glob(pattern):
-                path.unlink(missing_ok=True)
+        return self.part(f"brick-{brick:05d}.json")

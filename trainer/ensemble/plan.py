@@ -8,18 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from amgsrn_core import read_header
-from amgsrn_core.errors import ModelFileError
 from amgsrn_core.threads import thread_count
 
 from ..checkpoint import checkpoint_path
 from ..errors import InvalidOption
+from ..parts import identity_before
 from ..presets import PRESETS
 from ..settings import FitSettings
 from .choice import DEFAULT_OVERLAP, Resources, Triple, fits_comfortably
 from .fit import EnsembleOptions, Source
 from .memory import memory_to_use
-from .parts import parts_folder
 
 
 @dataclass(frozen=True)
@@ -96,20 +94,20 @@ def parse_numbers(option: str, text: str) -> tuple[int, ...]:
 
 
 def _resources(settings: FitSettings, devices: Sequence[str], wishes: Wishes) -> Resources:
-    parameters = _parameters(settings)
+    parameters, shared = _parameters(settings), settings.target_size is not None
     if wishes.scheduler is not None:
         from .cluster import capacity
 
         threads, memory = capacity(wishes.scheduler)
         limit = wishes.memory or memory or memory_to_use()
-        return Resources(limit, wishes.workers or threads, True, parameters, elsewhere=True)
+        return Resources(limit, wishes.workers or threads, True, parameters, elsewhere=True, shared=shared)
     workers = wishes.workers or (thread_count() if devices[0] == "cpu" else len(devices))
     asked = wishes.workers is not None or len(devices) > 1
-    return Resources(wishes.memory or memory_to_use(), workers, asked, parameters)
+    return Resources(wishes.memory or memory_to_use(), workers, asked, parameters, shared=shared)
 
 
 def _parameters(settings: FitSettings) -> int:
-    """Of a network, about."""
+    """Of a network, about; with a target size, of all together."""
     if settings.target_size is not None:
         return settings.target_size // 2
     return PRESETS[settings.preset or "small"].config(settings.transform).parameter_count()
@@ -118,13 +116,9 @@ def _parameters(settings: FitSettings) -> int:
 def _in_bricks(source: Source, output: Path, resources: Resources, wishes: Wishes) -> bool:
     if wishes.bricks is not None or wishes.scheduler is not None or wishes.only is not None:
         return wishes.bricks != (1, 1, 1) or wishes.scheduler is not None or wishes.only is not None
-    if parts_folder(output).exists():
-        return True
+    before = identity_before(output)
+    if before:
+        return "bricks" in before
     if checkpoint_path(output).exists():
         return False
-    if output.exists():
-        try:
-            return "bricks" in read_header(output).training.get("identity", {})
-        except ModelFileError:
-            return False
     return not fits_comfortably(source.grid, resources) or (resources.asked and resources.workers > 1)

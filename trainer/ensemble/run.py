@@ -57,7 +57,7 @@ class Run:
         self.finished = finished
         self.peak_memory = tree_bytes([os.getpid()])
         self._wall = max((summary.wall for summary in finished.values()), default=0.0)
-        self._began = time.monotonic()
+        self._began, self._began_cpu = time.monotonic(), time.process_time()
         self._figures: Figures | None = None
         self._figures_made = 0.0
 
@@ -77,8 +77,8 @@ class Run:
         todo = sorted(set(bricks) - self.finished.keys())
         partition = next(iter(self._tasks.values())).partition
         order = BrickQueue(partition, todo, runner.shares_layers)
-        halos = Halos(self._parts.folder, partition)
-        with Interrupts() as interrupts, BrickDisplay(len(todo), 0, self._quiet) as display, runner:
+        halos = Halos(self._parts.path, partition)
+        with Interrupts() as interrupts, BrickDisplay(len(todo), self._quiet) as display, runner:
             while not order.empty:
                 while runner.free() > 0 and (group := order.next(runner.together)):
                     runner.submit([self._tasks[brick] for brick in group])
@@ -137,7 +137,8 @@ class Run:
     def totals(self) -> dict[str, Any]:
         """What all finished bricks have cost, JSON-ready, keys as those of a single fit."""
         summaries = self.finished.values()
-        points, cpu = sum(s.points for s in summaries), sum(s.cpu_seconds for s in summaries) + time.process_time()
+        points = sum(s.points for s in summaries)
+        cpu = sum(s.cpu_seconds for s in summaries) + time.process_time() - self._began_cpu
         return {
             "steps": sum(s.steps for s in summaries),
             "points": points,

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -82,10 +83,14 @@ def _sendable(error: Exception) -> Exception:
     pickled."""
     if isinstance(error, AmgsrnError):
         return AmgsrnError(str(error))
+    # Where it happened is known here only.
+    error.add_note(traceback.format_exc())
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        other = RuntimeError(f"{type(error).__name__}: {error}")
+        other.add_note(traceback.format_exc())
+        return other
     return error
 
 

@@ -18,9 +18,9 @@ from ..errors import NothingButMissing
 from ..fit import FitResult, finished_before
 from ..fitting import FitOptions
 from ..outputs import check_writable
-from ..parts import PartsFolder, parts_folder
+from ..parts import PartsFolder
 from ..settings import FitSettings
-from ..volumes import open_volume
+from ..volumes import array_name, open_volume
 from .ranges import union
 from .source import Series
 from .steps import BrickFit, NetworkFit, StepFit
@@ -49,7 +49,7 @@ def fit_series(
     identity = {
         **settings.to_dict(),
         "variable": ",".join(series.layout.variables),
-        "array": series.name,
+        "array": series.name or array_name(series.layout.variables),
         "time_steps": list(series.steps),
         "shape": list(series.layout.domain.shape),
         "fingerprint": list(series.fingerprints),
@@ -66,11 +66,6 @@ def fit_series(
         training = _assemble(series, steps, output, settings, identity)
         parts.remove()
     return FitResult(training, fresh=True)
-
-
-def first_part(series: Series, output: Path) -> Path:
-    """Where the model of the first step is until all are finished."""
-    return parts_folder(output) / _part_name(series.steps[0])
 
 
 @dataclass(frozen=True)

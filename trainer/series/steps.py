@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from amgsrn_core import read_header, save_field
+from amgsrn_core import Domain, read_header, save_field
 from amgsrn_core.models import ConstantField, Mask, MaskedField
 
 from ..ensemble.choice import choose_bricks
 from ..ensemble.fit import EnsembleOptions, Source, fit_ensemble
 from ..ensemble.plan import Wishes, make_plan
-from ..errors import InvalidOption, TargetSizeTooSmall
+from ..errors import GridMoves, InvalidOption, TargetSizeTooSmall
 from ..fit import fit_volume
 from ..fitting import FitOptions
+from ..parts import identity_before
 from ..progress import Display
 from ..settings import FitSettings
 from ..volumes import Volume, VolumeReader
@@ -40,6 +41,7 @@ class StepFit(ABC):
 
         Raises:
             NothingButMissing: the step has no values.
+            GridMoves: it is on other nodes than the steps before.
             FitInterrupted, FitDiverged, ModelFileError, VolumeError: see `fit_volume`.
         """
 
@@ -66,6 +68,7 @@ class NetworkFit(StepFit):
     def fit(self, position: int, path: Path, before: Sequence[Path]) -> None:
         what = _what(self._series, position)
         volume = self._read(position, what)
+        _check_nodes(self._series, position, volume.domain, before)
         if all(low == high for low, high in volume.ranges):
             _save_constant(path, volume)
             return
@@ -98,29 +101,24 @@ class BrickFit(StepFit):
 
     def __init__(self, series: Series, settings: FitSettings, options: EnsembleOptions) -> None:
         self._series, self._options = series, replace(options, overwrite=True)
-        count = len(series.steps)
-        budget, size = settings.time_budget, settings.target_size
-        self._settings = replace(
-            settings,
-            time_budget=None if budget is None else budget / count,
-            target_size=None if size is None else size // count,
-        )
+        self._settings = step_settings(settings, False, len(series.steps))
 
     def fit(self, position: int, path: Path, before: Sequence[Path]) -> None:
         self._options.say(_what(self._series, position))
-        fit_ensemble(_source(self._series, position), path, self._settings, self._options)
+        source = _source(self._series, position)
+        _check_nodes(self._series, position, source.layout.domain, before)
+        fit_ensemble(source, path, self._settings, self._options)
 
 
 def plan_bricks(
-    series: Series, output: Path, first_part: Path, settings: FitSettings, devices: Sequence[str], wishes: Wishes
+    series: Series, output: Path, settings: FitSettings, devices: Sequence[str], wishes: Wishes
 ) -> EnsembleOptions | None:
     """How to learn all steps brick by brick, or None where one network each does; see `ensemble.plan.make_plan`.
 
     Args:
         series: the steps.
         output: the series' model.
-        first_part: where the first step's model will be until then.
-        settings: of the fits.
+        settings: for all of them.
         devices: to train on.
         wishes: of the user.
 
@@ -131,16 +129,24 @@ def plan_bricks(
     if wishes.only is not None:
         raise InvalidOption("--only-bricks is for a single time step; give its number with --time")
     source = _source(series, 0)
-    plan = make_plan(source, output if output.exists() else first_part, settings, devices, wishes)
+    plan = make_plan(source, output, step_settings(settings, False, len(series.steps)), devices, wishes)
     if plan is None or plan.bricks is not None:
         return plan
     # Chosen once for all steps, though the free memory may change.
-    begun = read_header(first_part).tree.bricks if first_part.exists() else None
-    return replace(plan, bricks=begun or choose_bricks(source.grid, plan.resources, plan.overlap))
+    begun = identity_before(output).get("bricks")
+    if isinstance(begun, list) and len(begun) == 3:
+        return replace(plan, bricks=(begun[0], begun[1], begun[2]))
+    return replace(plan, bricks=choose_bricks(source.grid, plan.resources, plan.overlap))
 
 
 def _source(series: Series, position: int) -> Source:
     return Source.of(series.path, series.variables, series.steps[position], series.name, series.raw)
+
+
+def _check_nodes(series: Series, position: int, domain: Domain, before: Sequence[Path]) -> None:
+    if before and read_header(before[0]).domain.axes != domain.axes:
+        first = int(before[0].stem.rpartition("-")[2])
+        raise GridMoves(series.path, first, series.steps[position])
 
 
 def _what(series: Series, position: int) -> str:

@@ -65,13 +65,17 @@ def total(steps: Sequence[dict[str, Any]], ranges: Ranges) -> dict[str, Any]:
         for k in range(len(ranges))
     ]
     shares = [mse / (high - low) ** 2 for mse, (low, high) in zip(mses, ranges, strict=True) if high > low]
-    costs = {key: round(sum(step.get(key, 0) for step in steps), 3) for key in _SUMS}
+    costs = {
+        key: round(sum(step.get(key, 0) for step in steps), 3) for key in _SUMS if any(key in step for step in steps)
+    }
+    # Of bricks, which are learned side by side, only the wall time is known.
+    spent = costs.get("training_seconds", costs.get("seconds", 0.0))
     return {
         "psnr_db": psnr(sum(shares) / len(shares), 1.0) if shares else None,
         "rmse": math.sqrt(sum(mses) / len(mses)),
         "max_abs_error": max((step["max_abs_error"] for step in measured), default=0.0),
         **costs,
-        "points_per_second": round(costs["points"] / max(costs["training_seconds"], 1e-9), 1),
+        "points_per_second": round(costs.get("points", 0) / max(spent, 1e-9), 1),
     }
 
 

@@ -63,12 +63,17 @@ def unstructured(
         types: of the cells (n,), numbers of VTK.
         offsets: where in `connectivity` each begins, (n + 1,).
         connectivity: the cells' nodes.
+
+    Raises:
+        ValueError: a cell has fewer nodes than its type has corners.
     """
     hexahedra, tetrahedra = [np.zeros((0, 8), np.int64)], [np.zeros((0, 4), np.int64)]
     present = {int(t) for t in np.unique(types)}
     for number in sorted(present & _KINDS.keys()):
         kind, corners = _KINDS[number]
-        first = offsets[:-1][types == number]
+        first, end = (ends[types == number] for ends in (offsets[:-1], offsets[1:]))
+        if (end - first < corners).any():
+            raise ValueError(f"a {kind} has fewer than {corners} points")
         cells = connectivity[first[:, None] + np.arange(corners)].astype(np.int64)
         new_hexahedra, new_tetrahedra = cut(kind, cells)
         hexahedra.append(new_hexahedra)

@@ -67,6 +67,8 @@ class ExodusReader(MeshReader):
         notes = [f"'{name}' has values in elements: averaged to nodes" for name in names if name not in self._nodal]
         if self._left_out:
             notes.append(f"elements of type {', '.join(self._left_out)} are left out")
+        if times is not None and not np.isfinite(times).all():
+            times = None
         moment = None if times is None or step is None else times[step]
         return MeshedVariables(
             self._path,
@@ -112,6 +114,8 @@ class ExodusReader(MeshReader):
         for number, variable, kind in self._connectivities():
             if kind[:3] in _ELEMENTS:
                 name, corners = _ELEMENTS[kind[:3]]
+                if variable.ndim != 2 or variable.shape[1] < corners:
+                    raise VolumeFileDamaged(self._path, f"elements of type {kind} have too few nodes")
                 with damage_reported(self._path):
                     found.append((number, name, np.asarray(variable[:, :corners], dtype=np.int64) - 1))
         return found

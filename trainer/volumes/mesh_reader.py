@@ -43,8 +43,10 @@ class MeshReader(VolumeReader):
     def _kept(
         self, variables: str | Sequence[str] | None, time: int | None, must_choose: bool = True
     ) -> MeshedVariables:
-        names = self._chosen(variables)
-        key = (names, time, must_choose)
-        if self._latest is None or self._latest[0] != key:
-            self._latest = (key, self._meshed(names, time, must_choose))
-        return self._latest[1]
+        key = names, _ = (self._chosen(variables), time)
+        kept = self._latest[1] if self._latest is not None and self._latest[0] == key else None
+        # What was read of several steps, none of them chosen, does where none has to be.
+        if kept is None or (must_choose and kept.step is None and kept.steps is not None):
+            kept = self._meshed(names, time, must_choose)
+            self._latest = (key, kept)
+        return kept

@@ -82,7 +82,9 @@ class MeshedVariables:
         )
 
     def volume(self, region: Region | None, progress: Progress | None) -> Volume:
-        """See `VolumeReader.read`; of a part, the mesh has the cells that reach into it."""
+        """See `VolumeReader.read`; of a part, the mesh has the cells that reach into it. Where no cell has all its values,
+        or no node with a value lies in the part, there is nothing to learn from and to measure at but the lattice, and the
+        volume has no mesh."""
         part = region if region is not None else whole(self.domain)
         domain, mesh = part_of(self.domain, part), self.mesh
         if part != whole(self.domain):
@@ -90,9 +92,10 @@ class MeshedVariables:
             mesh = mesh.within(low, high)
         values = resample(mesh, self.domain, part, progress)
         inside = settle(values)[1]
-        ranges, valid = settle(mesh.values)
-        if valid == 0 or inside == 0:
+        if inside == 0:
             raise NothingButMissing(self.path, ",".join(self.variables))
+        usable = _is_usable(mesh, domain)
+        ranges, _ = settle(mesh.values if usable else values)
         size = self.itemsize * mesh.values.size
         source = VolumeSource(self.path.name, self.variables, self.step, size)
         return Volume(
@@ -104,7 +107,7 @@ class MeshedVariables:
             inside,
             source,
             self._all_notes(),
-            mesh,
+            mesh if usable else None,
             component_names=() if self.names == self.variables else self.names,
         )
 
@@ -119,3 +122,13 @@ class MeshedVariables:
         nodes, cells = len(self.mesh.points), len(self.mesh.hexahedra) + len(self.mesh.tetrahedra)
         lattice = " x ".join(str(n) for n in self.domain.dimensions)
         return (*self.notes, f"a mesh of {nodes:,} nodes and {cells:,} cells, shown on a lattice of {lattice} nodes")
+
+
+def _is_usable(mesh: Mesh, domain: Domain) -> bool:
+    """Whether a cell has values at all its corners, and a node with a value lies in a domain."""
+    known = np.isfinite(mesh.values[:, 0])
+    low, high = (np.array(domain.bounds[k::2]) for k in (0, 1))
+    inside = ((mesh.points >= low) & (mesh.points <= high)).all(axis=1)
+    return bool((known & inside).any()) and any(
+        known[cells].all(axis=1).any() for cells in (mesh.hexahedra, mesh.tetrahedra)
+    )

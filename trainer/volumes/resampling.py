@@ -25,7 +25,7 @@ _ITERATIONS = 20
 
 
 def lattice_for(mesh: Mesh) -> Domain | None:
-    """A lattice over the mesh's bounding box, twice as fine as the median cell; None if the mesh is flat.
+    """A lattice over the mesh's bounding box, twice as fine as the median cell; None if the mesh, or every cell, is flat.
 
     It is coarser where that takes more than sixteen times as many nodes as the mesh has, or more than 256 along an axis.
     """
@@ -35,6 +35,8 @@ def lattice_for(mesh: Mesh) -> Domain | None:
     sizes = np.concatenate(
         [b - a for cells in (mesh.hexahedra, mesh.tetrahedra) for _, a, b in boxes(mesh.points, cells)]
     )
+    if not (sizes > 0).any(axis=0).all():
+        return None
     intervals = np.array(
         [
             (h - s) / max(np.median(size[size > 0]) / _PER_CELL, (h - s) / (_MOST_PER_AXIS - 1))

@@ -17,7 +17,7 @@ from .lattice import LatticeReader, StoredArray
 from .names import vector_names
 from .reader import VariableInfo
 from .tiles import Tile
-from .vtk_source import GHOSTS, Extent, VTKArray, VTKSource, numbers
+from .vtk_source import GHOSTS, Extent, VTKArray, VTKSource, numbers, time_of
 
 _HIDDEN_POINT, _HIDDEN_CELL = 2, 32
 _NEIGHBOURS = (slice(None, -1), slice(1, None))
@@ -143,8 +143,7 @@ class VTKLatticeReader(LatticeReader):
 
     @cached_property
     def _time(self) -> float | None:
-        found = self._empty.GetFieldData().GetArray("TimeValue")
-        return None if found is None or not found.GetNumberOfTuples() else float(found.GetTuple1(0))
+        return time_of(self._empty)
 
     @cached_property
     def _notes(self) -> tuple[str, ...]:

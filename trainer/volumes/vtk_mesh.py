@@ -10,13 +10,14 @@ import numpy as np
 
 from ..errors import VolumeFileDamaged
 from .cells import FLAT, at_nodes, structured, unstructured
+from .damage import damage_reported
 from .mesh import Mesh
 from .mesh_reader import MeshReader
 from .meshed import MeshedVariables
 from .names import vector_names
 from .reader import VariableInfo
 from .settle import settle
-from .vtk_source import GHOSTS, VTKSource, complaints_raised, numbers, vtk_module
+from .vtk_source import GHOSTS, VTKSource, complaints_raised, numbers, time_of, vtk_module
 
 _HIDDEN_POINT, _SKIPPED_CELL = 2, 32 | 1  # hidden, or of another process
 
@@ -43,13 +44,16 @@ class VTKMeshReader(MeshReader):
         self._step(names[0], None, time)
         arrays = [self._source.arrays[name] for name in names]
         data = self._source.data(names)
-        notes, cells = [], _cells(data)
+        notes = []
+        with damage_reported(self._path):
+            cells = _cells(data)
         averaged = [array.name for array in arrays if array.on_cells]
         if averaged:
             notes.append(f"'{', '.join(averaged)}' has values in cells: averaged to nodes")
-        columns = [
-            _averaged(data, a.name) if a.on_cells else numbers(data.GetPointData().GetArray(a.name)) for a in arrays
-        ]
+        with damage_reported(self._path):
+            columns = [
+                _averaged(data, a.name) if a.on_cells else numbers(data.GetPointData().GetArray(a.name)) for a in arrays
+            ]
         values = np.concatenate([c.reshape(len(c), -1).astype(np.float32) for c in columns], axis=1)
         self.bytes_read += sum(array.itemsize * array.components for array in arrays) * len(values)
         hidden = data.GetPointData().GetArray(GHOSTS)
@@ -64,7 +68,6 @@ class VTKMeshReader(MeshReader):
                 raise VolumeFileDamaged(self._path, "cells have points that are not there")
         settle(values)
         points = numbers(data.GetPoints().GetData()).astype(np.float64)
-        found = data.GetFieldData().GetArray("TimeValue")
         return MeshedVariables(
             self._path,
             Mesh.of(points, values, cells[0], cells[1]),
@@ -72,7 +75,7 @@ class VTKMeshReader(MeshReader):
             tuple(n for array in arrays for n in vector_names(array.name, array.components, alone=len(arrays) == 1)),
             ("",) * values.shape[1],
             itemsize=arrays[0].itemsize,
-            time=None if found is None or not found.GetNumberOfTuples() else float(found.GetTuple1(0)),
+            time=time_of(data),
             notes=tuple(notes),
         )
 

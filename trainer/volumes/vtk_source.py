@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
@@ -187,6 +188,15 @@ def complaints_raised(path: Path) -> Iterator[None]:
 def numbers(array: Any) -> np.ndarray:
     """The values of a vtkDataArray, (n,) or (n, components), sharing its memory."""
     return importlib.import_module("vtkmodules.util.numpy_support").vtk_to_numpy(array)
+
+
+def time_of(data: Any) -> float | None:
+    """The time that a vtkDataSet says it is of; None where it says none, or no finite one."""
+    found = data.GetFieldData().GetArray("TimeValue")
+    if found is None or not found.GetNumberOfTuples() or found.GetNumberOfComponents() != 1:
+        return None
+    time = float(found.GetTuple1(0))
+    return time if math.isfinite(time) else None
 
 
 def _itemsize(path: Path, kind: int) -> int:
