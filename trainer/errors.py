@@ -57,6 +57,17 @@ class VolumeFileDamaged(VolumeError):
         super().__init__(f"volume '{path}' is damaged or truncated ({reason}); copy it again")
 
 
+class RawSizeWrong(VolumeFileDamaged):
+    """A file of nothing but numbers that has more or fewer of them than was said, or than its name says."""
+
+    def __init__(self, path: str | Path, found: int, said: str, expected: int) -> None:
+        VolumeError.__init__(
+            self,
+            f"'{path}' has {found} bytes, {said} have {expected}; correct --shape, --dtype or --header-bytes, or copy it "
+            "again if it is damaged",
+        )
+
+
 class NoVolumeInFile(VolumeError):
     """A readable file in which nothing is a volume."""
 
@@ -70,6 +81,13 @@ class NoSuchVariable(VolumeError):
 
     def __init__(self, path: str | Path, name: str, candidates: Sequence[str]) -> None:
         super().__init__(f"'{path}' has no variable '{name}'; choose one of: {_listed(candidates)}")
+
+
+class VariableRepeated(VolumeError):
+    """A variable was asked for twice."""
+
+    def __init__(self, path: str | Path, name: str) -> None:
+        super().__init__(f"variable '{name}' of '{path}' is asked for twice; name each component once")
 
 
 class VariableNotChosen(VolumeError):

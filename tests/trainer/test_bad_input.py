@@ -218,9 +218,10 @@ def test_transfer_functions_that_are_none(tmp_path, refused, model):
         (("--target-size", "small"), "--target-size 'small' is not a number of bytes"),
         (("--target-size", "1k"), "--target-size 1000 is too small: the least for this volume is"),
         (("--target-size", "1M", "--preset", "small"), "give one of them"),
+        (("--name", " "), "--name is empty"),
         (("--target-psnr", "nan"), "--target-psnr nan makes no sense"),
         (("--target-psnr", "40", "--recipe", "paper"), "--target-psnr goes with --recipe fast"),
     ],
 )
-def test_goals_that_make_no_sense(tmp_path, refused, volume_file, arguments, says):
+def test_options_of_fit_that_make_no_sense(tmp_path, refused, volume_file, arguments, says):
     assert says in refused("fit", volume_file, "-o", tmp_path / "m.amgsrn", *arguments)

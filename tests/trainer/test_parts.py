@@ -123,7 +123,10 @@ def test_the_plan_of_an_ensemble_is_kept(tmp_path: Path) -> None:
     with Parts(tmp_path / "m.amgsrn", IDENTITY) as parts:
         assert parts.plan() == (partition, {"spans": [2.0]})
         parts.part("plan.json").write_text('{"partition": {}}')
+        parts.model(0).touch()
         assert parts.plan() is None
+        parts.settle(partition, {})
+        assert not parts.model(0).exists(), "it may be another brick's"
 
 
 def test_a_full_disk_does_not_keep_a_run_from_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from trainer import errors
 from trainer.volumes import open_volume
+from trainer.volumes.exodus import ExodusReader
 
 # Two hexahedra side by side, a wedge on top of the second, a tetrahedron on top of the first, and a shell.
 POINTS = np.array(
@@ -206,3 +207,21 @@ def test_files_that_vtk_writes(tmp_path):
     order = np.lexsort(volume.mesh.points.T)
     np.testing.assert_array_equal(volume.mesh.points[order], POINTS[:12][np.lexsort(POINTS[:12].T)])
     np.testing.assert_allclose(volume.mesh.values[:, 0], volume.mesh.points @ [1.0, 2.0, 3.0])
+
+
+def test_a_mesh_is_read_once_for_all_that_is_asked(tmp_path, monkeypatch):
+    path, calls, original = write(tmp_path / "v.e"), [], ExodusReader._meshed
+
+    def counted(reader, names, time, must_choose):
+        calls.append(names)
+        return original(reader, names, time, must_choose)
+
+    monkeypatch.setattr(ExodusReader, "_meshed", counted)
+    with open_volume(path) as reader:
+        reader.fingerprint("T", 0)
+        reader.layout("T", 0)
+        reader.read("T", 0)
+        assert len(calls) == 1
+        reader.layout("T")
+        with pytest.raises(errors.TimeNotChosen):
+            reader.read("T")

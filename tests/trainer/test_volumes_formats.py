@@ -99,7 +99,9 @@ def test_raw_numbers_that_cannot_be(tmp_path):
         open_volume(path)
     with pytest.raises(errors.RawFormatMissing, match="give --dtype"):
         open_volume(path, RawFormat((7, 6, 5)))
-    with pytest.raises(errors.VolumeFileDamaged, match="840 bytes, 7,6,6 values of type float32 have 1008"):
+    with pytest.raises(
+        errors.RawSizeWrong, match=r"840 bytes, 7,6,6 values of type float32 have 1008; correct --shape"
+    ):
         open_volume(path, RawFormat((7, 6, 6), "float32"))
     with pytest.raises(errors.VolumeFileDamaged, match="after 4 bytes have 844"):
         open_volume(path, RawFormat((7, 6, 5), "float32", header_bytes=4))

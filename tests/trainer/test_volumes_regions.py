@@ -144,6 +144,8 @@ def test_variables_on_other_nodes_do_not_make_one_volume(tmp_path):
             reader.read("p,u")
         with pytest.raises(errors.NoSuchVariable, match="no variable 'q'"):
             reader.read("p,q")
+        with pytest.raises(errors.VariableRepeated, match=r"'p' of .* is asked for twice"):
+            reader.read("p,p")
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidOption(
             f"--checkpoint-interval {arguments.checkpoint_interval} makes no sense; give seconds from 0"
         )
+    if arguments.name is not None and not arguments.name.strip():
+        raise InvalidOption("--name is empty; give the array a name, or leave it out")
     # Those of a cluster are not this machine's.
     elsewhere = arguments.scheduler is not None
     devices = (arguments.device,) if elsewhere else tuple(str(device) for device in select_devices(arguments.device))

@@ -149,7 +149,7 @@ def fit_ensemble(source: Source, output: Path, settings: FitSettings, options: E
     journal = Journal(options.log)
     try:
         with Parts(output, identity, options.overwrite) as parts:
-            # Another run may have finished it while this one waited for its turn.
+            # Another run may have finished it before this one got the lock.
             done = finished_before(output, identity, options.overwrite)
             if done is not None:
                 parts.remove()

@@ -24,6 +24,11 @@ from ..parts import PartsFolder
 from .task import BrickSummary
 
 
+def brick_model(folder: Path, brick: int) -> Path:
+    """Where the model of a brick is, or will be, in a folder of parts."""
+    return folder / f"brick-{brick:05d}.amgsrn"
+
+
 class Parts(PartsFolder):
     """The parts of one ensemble, while a run works on them."""
 
@@ -36,11 +41,14 @@ class Parts(PartsFolder):
             return None
 
     def settle(self, partition: Partition, notes: dict[str, Any]) -> None:
-        """Note the partition, and what later runs of the same need not find out again.
+        """Note the partition, and what later runs of the same need not find out again. Bricks of a plan that got lost go.
 
         Raises:
             ModelNotWritable: no space, say.
         """
+        for pattern in ("brick-*", "halo-*"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
         cut = {**partition.to_dict(), "dimensions": list(partition.dimensions)}
         write_atomically(self._plan, json.dumps({"partition": cut, "notes": notes}).encode())
 
@@ -76,11 +84,11 @@ class Parts(PartsFolder):
 
     def model(self, brick: int) -> Path:
         """A brick's model file."""
-        return self.part(f"brick-{brick:05d}.amgsrn")
+        return brick_model(self.path, brick)
 
     @property
     def _plan(self) -> Path:
         return self.part("plan.json")
 
     def _summary(self, brick: int) -> Path:
-        return self.part(f"brick-{brick:05d}.json")
+        return self.model(brick).with_suffix(".json")

@@ -25,6 +25,7 @@ from ..errors import FitInterrupted
 from ..interrupts import Interrupts
 from .halos import Halos
 from .job import fit_brick
+from .parts import brick_model
 from .runner import Event
 from .task import BrickTask
 from .together import fit_together
@@ -65,7 +66,7 @@ def _done(tasks: list[BrickTask], folder: Path, connection: Connection, interrup
         connection.send(Event("read", brick))
 
     halos = Halos(folder, tasks[0].partition)
-    outputs = [folder / f"brick-{task.brick:05d}.amgsrn" for task in tasks]
+    outputs = [brick_model(folder, task.brick) for task in tasks]
     try:
         if len(tasks) > 1:
             summaries = fit_together(tasks, outputs, interrupts, halos, when_read, watch)

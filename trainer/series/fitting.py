@@ -59,6 +59,11 @@ def fit_series(
     if done is not None:
         return FitResult(done, fresh=False)
     with PartsFolder(output, identity, options.overwrite) as parts, open_volume(series.path, series.raw) as reader:
+        # Another run may have finished it before this one got the lock.
+        done = finished_before(output, identity, options.overwrite)
+        if done is not None:
+            parts.remove()
+            return FitResult(done, fresh=False)
         way = (
             BrickFit(series, settings, bricks) if bricks is not None else NetworkFit(series, reader, settings, options)
         )

@@ -12,7 +12,7 @@ import numpy as np
 
 from amgsrn_core import Axis, Domain
 
-from ..errors import InvalidOption, RawFormatMissing, VolumeFileDamaged
+from ..errors import InvalidOption, RawFormatMissing, RawSizeWrong
 from .lattice import LatticeReader, StoredArray
 from .reader import VariableInfo
 from .tiles import Tile
@@ -69,7 +69,7 @@ class RawReader(LatticeReader):
         """
         Raises:
             RawFormatMissing: neither the format nor the name says the shape and the type.
-            VolumeFileDamaged: the file is shorter or longer than that.
+            RawSizeWrong: the file is shorter or longer than that.
         """
         super().__init__(path)
         name, shape, kind = described_by_name(path) or (path.stem, None, None)
@@ -82,7 +82,7 @@ class RawReader(LatticeReader):
             about = f"{_listed(shape)} values of type {kind}"
             if form.header_bytes:
                 about += f" after {form.header_bytes} bytes"
-            raise VolumeFileDamaged(path, f"it has {found} bytes, {about} have {expected}")
+            raise RawSizeWrong(path, found, about, expected)
         x, y, z = shape
         self._name, self._dtype, self._skipped, self._shape = name, dtype, form.header_bytes, (z, y, x)
         axes = [Axis.uniform(*placed) for placed in zip(shape, form.origin, form.spacing, strict=True)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..errors import NoSuchTime, NoSuchVariable, NoVolumeInFile, TimeNotChosen, VariableNotChosen
+from ..errors import NoSuchTime, NoSuchVariable, NoVolumeInFile, TimeNotChosen, VariableNotChosen, VariableRepeated
 from .layout import VolumeLayout
 from .names import asked_for
 from .region import Region
@@ -118,6 +118,8 @@ class VolumeReader(ABC):
         for name in names:
             if name not in everything:
                 raise NoSuchVariable(self._path, name, candidates or list(everything))
+            if names.count(name) > 1:
+                raise VariableRepeated(self._path, name)
         if names:
             return names
         if not candidates:
