@@ -92,11 +92,16 @@ HWY_INLINE void VisitBricks(const Cuts cuts[3], const Located& located, const in
   }
 }
 
-// The part that one axis has in the weights of its i-th brick at coordinates x, and its slope, [kBlock] each.
+// The part that one axis has in the weights of its i-th brick at coordinates x, and its slope, [kBlock] each;
+// slopes cost as much again, and are left alone unless wanted.
+template <bool kSlopes>
 HWY_INLINE void AxisWeights(const Cuts& cut, const int i, const float* x, double* weights, double* slopes)
 {
   std::fill_n(weights, kBlock, 1.0);
-  std::fill_n(slopes, kBlock, 0.0);
+  if (kSlopes)
+  {
+    std::fill_n(slopes, kBlock, 0.0);
+  }
   const double per_unit = cut.inverse_width;
   if (!(per_unit > 0.0))
   {
@@ -114,7 +119,10 @@ HWY_INLINE void AxisWeights(const Cuts& cut, const int i, const float* x, double
     {
       const double t = share(x[p], start);
       weights[p] = t * t * (3.0 - 2.0 * t);
-      slopes[p] = 6.0 * t * (1.0 - t) * per_unit;
+      if (kSlopes)
+      {
+        slopes[p] = 6.0 * t * (1.0 - t) * per_unit;
+      }
     }
   }
   if (i + 1 < cut.bricks)
@@ -124,7 +132,10 @@ HWY_INLINE void AxisWeights(const Cuts& cut, const int i, const float* x, double
     {
       const double t = share(x[p], start);
       const double left = 1.0 - t * t * (3.0 - 2.0 * t);
-      slopes[p] = slopes[p] * left - weights[p] * (6.0 * t * (1.0 - t) * per_unit);
+      if (kSlopes)
+      {
+        slopes[p] = slopes[p] * left - weights[p] * (6.0 * t * (1.0 - t) * per_unit);
+      }
       weights[p] *= left;
     }
   }
@@ -139,7 +150,15 @@ HWY_INLINE void BrickWeights(
   HWY_ALIGN double slope[3][kBlock];
   for (int axis = 0; axis < 3; ++axis)
   {
-    AxisWeights(cuts[axis], position[axis], points + axis * kBlock, weight[axis], slope[axis]);
+    const float* const x = points + axis * kBlock;
+    if (slopes)
+    {
+      AxisWeights<true>(cuts[axis], position[axis], x, weight[axis], slope[axis]);
+    }
+    else
+    {
+      AxisWeights<false>(cuts[axis], position[axis], x, weight[axis], nullptr);
+    }
   }
   for (int p = 0; p < kBlock; ++p)
   {
