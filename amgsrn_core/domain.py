@@ -46,6 +46,10 @@ class Axis:
             raise InvalidDomain(
                 f"an axis has origin {self.origin} and spacing {self.spacing}; they must be finite, spacing > 0"
             )
+        if not np.isfinite(self.stop):
+            raise InvalidDomain(
+                f"an axis of {self.count} nodes from {self.origin}, {self.spacing} apart, ends beyond all numbers"
+            )
 
     @classmethod
     def uniform(cls, count: int, origin: float = 0.0, spacing: float = 1.0) -> Axis:

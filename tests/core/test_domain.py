@@ -86,6 +86,12 @@ def test_impossible_axes_are_refused(nodes: list[float]) -> None:
         Axis.rectilinear(nodes)
 
 
+@pytest.mark.parametrize(("origin", "spacing"), [(np.nan, 1.0), (0.0, 0.0), (0.0, -1.0), (0.0, np.inf), (0.0, 1e308)])
+def test_axes_that_end_nowhere_are_refused(origin: float, spacing: float) -> None:
+    with pytest.raises(InvalidDomain):
+        Axis.uniform(10, origin, spacing)
+
+
 @pytest.mark.parametrize(
     "data", [{}, {"axes": {}}, {"axes": 3, "units": []}, {"axes": {k: {"count": 1} for k in "xyz"}}]
 )
