@@ -44,7 +44,7 @@ def plugin_path() -> Path | None:
     return path if path.is_file() else None
 
 
-def wait_for(what: str, check: Callable[[], _T], timeout: float = 30.0, interval: float = 0.1) -> _T:
+def wait_for(what: str, check: Callable[[], _T], timeout: float = 90.0, interval: float = 0.1) -> _T:
     """The first true result of `check`."""
     end = time.monotonic() + timeout
     while True:
