@@ -111,7 +111,7 @@ class TimeNotChosen(VolumeError):
     def __init__(self, path: str | Path, variable: str, steps: int) -> None:
         super().__init__(
             f"variable '{variable}' of '{path}' has {steps} time steps; "
-            f"choose one with --time 0 to {steps - 1} (-1 is the last)"
+            f"choose one with --time 0 to {steps - 1} (-1 is the last); fit --time all learns them all"
         )
 
 

@@ -2,7 +2,8 @@
 """Fits in several parts: `OUT.amgsrn.parts/` holds what is finished, so that a run that was killed loses only the parts
 it was working on.
 
-The folder belongs to one fit (`identity.json`), and to one run at a time (`lock`).
+The folder belongs to one fit (`identity.json`), and to one run at a time (`lock`). It goes when everything is in the
+output, and when a run is refused before there are any parts.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from amgsrn_core import read_header
-from amgsrn_core.errors import ModelFileError, ModelNotWritable
+from amgsrn_core.errors import AmgsrnError, ModelFileError, ModelNotWritable
 from amgsrn_core.storage import write_atomically
 
-from .errors import CheckpointMismatch, OutputNotWritable
+from .errors import CheckpointMismatch, FitInterrupted, OutputNotWritable
 from .locks import locked
 from .settings import difference
 
@@ -102,6 +103,10 @@ class PartsFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        refused = isinstance(error, AmgsrnError) and not isinstance(error, FitInterrupted)
+        if refused and not any(map(_is_worth_keeping, self.path.iterdir())):
+            # An option that made no sense, say: it must not be in the way of the next command.
+            self.remove()
         self._give_back()
 
     def part(self, name: str) -> Path:
@@ -148,6 +153,11 @@ class PartsFolder:
             if entry.name != _LOCK:
                 with contextlib.suppress(OSError):
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _is_worth_keeping(path: Path) -> bool:
+    """Whether it is a part, or one on its way; neither what was noted before nor values that were read."""
+    return path.name != _LOCK and path.suffix not in (".json", ".npy") and not _is_unfinished(path)
 
 
 def _is_unfinished(path: Path) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from amgsrn_core.partition import Partition
 from trainer.ensemble.parts import Parts
-from trainer.errors import CheckpointMismatch, OutputBusy, OutputNotWritable
+from trainer.errors import CheckpointMismatch, FitInterrupted, InvalidOption, OutputBusy, OutputNotWritable
 from trainer.locks import locked
 from trainer.parts import PartsFolder, identity_before, refuse_parts
 
@@ -52,6 +52,30 @@ def test_parts_of_another_fit_are_kept_unless_asked(tmp_path: Path) -> None:
         assert not parts.part("old").exists()
     with PartsFolder(output, other):
         pass
+
+
+def end_with(error: Exception, output: Path, *names: str) -> None:
+    """A run that makes files of these names among its parts, and ends with an error."""
+    with PartsFolder(output, {"bricks": [9, 9, 9]}) as parts:
+        for name in names:
+            parts.part(name).write_text("{}")
+        raise error
+
+
+def test_a_run_that_was_refused_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    output = tmp_path / "m.amgsrn"
+    with pytest.raises(InvalidOption):
+        end_with(InvalidOption("--bricks 9,9,9 makes no sense"), output, "plan.json", "halo-00001-x.npy")
+    assert not list(tmp_path.iterdir())
+    with PartsFolder(output, {"bricks": [2, 2, 2]}):
+        pass
+
+
+@pytest.mark.parametrize("error", [InvalidOption("no"), FitInterrupted("interrupted")])
+def test_a_run_that_ends_early_keeps_its_parts(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(type(error)):
+        end_with(error, tmp_path / "m.amgsrn", "brick-00000.amgsrn.checkpoint")
+    assert (tmp_path / "m.amgsrn.parts" / "brick-00000.amgsrn.checkpoint").exists()
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "nothing", "{}", '{"identity": 7}'])
