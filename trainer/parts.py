@@ -104,7 +104,7 @@ class PartsFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         refused = isinstance(error, AmgsrnError) and not isinstance(error, FitInterrupted)
-        if refused and not any(map(_is_worth_keeping, self.path.iterdir())):
+        if refused and self._holds_nothing():
             # An option that made no sense, say: it must not be in the way of the next command.
             self.remove()
         self._give_back()
@@ -117,6 +117,12 @@ class PartsFolder:
         """Remove the folder: everything is in the output."""
         with contextlib.suppress(OSError):
             shutil.rmtree(self.path)
+
+    def _holds_nothing(self) -> bool:
+        try:
+            return not any(map(_is_worth_keeping, self.path.iterdir()))
+        except OSError:
+            return False  # it is gone already, or cannot be looked into
 
     def _give_back(self) -> None:
         if self._lock is not None:

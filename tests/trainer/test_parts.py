@@ -71,6 +71,17 @@ def test_a_run_that_was_refused_leaves_nothing_in_the_way(tmp_path: Path) -> Non
         pass
 
 
+def test_a_run_that_has_removed_its_folder_may_still_be_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption), PartsFolder(tmp_path / "m.amgsrn", {}) as parts:
+        remove_and_refuse(parts)
+    assert not list(tmp_path.iterdir())
+
+
+def remove_and_refuse(parts: PartsFolder) -> None:
+    parts.remove()
+    raise InvalidOption("no value at all")
+
+
 @pytest.mark.parametrize("error", [InvalidOption("no"), FitInterrupted("interrupted")])
 def test_a_run_that_ends_early_keeps_its_parts(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(type(error)):
