@@ -269,7 +269,7 @@ class FitDiverged(AmgsrnError):
     """The loss is not a number any more."""
 
     def __init__(self, step: int, brick: int | None = None) -> None:
-        self.step = step
+        self.step, self.brick = step, brick
         where = f" of brick {brick}" if brick is not None else ""
         super().__init__(
             f"the fit{where} diverged at step {step}: its loss is not finite; try another --seed, or --recipe fast"

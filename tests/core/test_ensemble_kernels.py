@@ -4,9 +4,6 @@ differences."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -16,13 +13,12 @@ from hypothesis import strategies as st
 from networks import away_from_kinks
 
 from amgsrn_core import kernels
-from amgsrn_core.kernels import Member, cpu, cpu_ensemble, instruction_set, reference, reference_ensemble
+from amgsrn_core.kernels import Member, cpu, cpu_ensemble, reference, reference_ensemble
 from amgsrn_core.partition import Partition
 
 LIBRARY, STATE = cpu.load()
 needs_library = pytest.mark.skipif(LIBRARY is None, reason=f"CPU kernels: {STATE}")
 BACKENDS = ["reference", *(["cpu"] if LIBRARY is not None else [])]
-SETS = instruction_set.available(LIBRARY) if LIBRARY is not None else []
 
 
 def native(ensemble: Ensemble) -> cpu_ensemble.Evaluator:
@@ -81,16 +77,6 @@ def test_gradients_equal_the_reference(ensemble: Ensemble, count: int, seed: int
         for result in (evaluate.value_and_gradient(points), evaluate.partial_value_and_gradient(points)):
             for part, wanted in zip(result, expected, strict=True):
                 compare(part, wanted, 1e-4)
-
-
-@pytest.fixture(params=SETS)
-def restricted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The kernels restricted to one instruction set, with several threads."""
-    monkeypatch.setenv("AMGSRN_KERNELS", "cpu")
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    instruction_set.use(LIBRARY, request.param)
-    yield request.param
-    instruction_set.use(LIBRARY, os.environ.get(instruction_set.VARIABLE) or None)
 
 
 @pytest.mark.parametrize("overlap", [0.0, 2.5])

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARY, STATE = cpu.load()
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason=f"CPU kernels: {STATE}")
 SETS = instruction_set.available(LIBRARY) if LIBRARY is not None else []
-
-
-@pytest.fixture(params=SETS)
-def restricted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The kernels restricted to one instruction set, with several threads."""
-    monkeypatch.setenv("AMGSRN_KERNELS", "cpu")
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    instruction_set.use(LIBRARY, request.param)
-    yield request.param
-    instruction_set.use(LIBRARY, os.environ.get(instruction_set.VARIABLE) or None)
 
 
 @pytest.fixture(params=[1, 2, 3, 4])

@@ -15,6 +15,8 @@ import netCDF4
 import numpy as np
 import pytest
 
+from trainer.cli import main
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside this file
 
@@ -120,3 +122,22 @@ def start_trainer() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+@pytest.fixture
+def call_in(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Path], Callable[..., str]]:
+    """Given a folder, what runs a command in this process, in that folder, and returns what it printed to stdout."""
+
+    def enter(folder: Path) -> Callable[..., str]:
+        monkeypatch.chdir(folder)
+
+        def run(*arguments: object) -> str:
+            capsys.readouterr()
+            assert main([str(argument) for argument in arguments]) == 0, capsys.readouterr().err
+            return capsys.readouterr().out
+
+        return run
+
+    return enter

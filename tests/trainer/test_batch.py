@@ -69,7 +69,7 @@ def error(network, other):
 @pytest.mark.parametrize("changes", [{"placement": "auto"}, {"transform": "matrix"}])
 def test_each_learns_what_it_would_alone(tmp_path, volumes, changes):
     settings, seeds = quick(**changes), [4, 5]
-    networks = fit_bricks(volumes[1:], settings, CPU, seeds)
+    networks = [trained.network for trained in fit_bricks(volumes[1:], settings, CPU, seeds)]
     for volume, seed, network in zip(volumes[1:], seeds, networks, strict=True):
         expected = alone(tmp_path, volume, replace(settings, seed=seed))
         assert network.config == expected.config
@@ -86,7 +86,7 @@ def test_samples_and_grids_follow_the_error_as_they_would_alone(tmp_path, volume
         return moves[-1]
 
     monkeypatch.setattr(batch, "move_grids", noted)
-    network = fit_bricks(volumes[:1], settings, CPU, [3])[0]
+    network = fit_bricks(volumes[:1], settings, CPU, [3])[0].network
     expected = alone(tmp_path, volumes[0], replace(settings, seed=3))
     points, targets = UniformSampler(volumes[0], 2000, 0).draw(0)
     with torch.no_grad():
@@ -97,7 +97,7 @@ def test_samples_and_grids_follow_the_error_as_they_would_alone(tmp_path, volume
 
 
 def test_networks_do_not_share_memory(volumes):
-    networks = fit_bricks(volumes[:2], quick(steps=5), CPU, [0, 1])
+    networks = [trained.network for trained in fit_bricks(volumes[:2], quick(steps=5), CPU, [0, 1])]
     sizes = [network.grids.untyped_storage().nbytes() for network in networks]
     assert sizes == [network.grids.numel() * 4 for network in networks]
 
@@ -106,17 +106,17 @@ def test_different_architectures_are_trained_one_after_the_other(volumes):
     configs = [AMGSRNConfig(4, 1, (4, 4, 4), (8,), transform="srt") for _ in volumes]
     configs[1] = replace(configs[1], hidden=(4, 4))
     parts = []
-    networks = fit_bricks(volumes, quick(), CPU, [0, 1, 2], parts.append, configs)
+    networks = [trained.network for trained in fit_bricks(volumes, quick(), CPU, [0, 1, 2], parts.append, configs)]
     assert [network.config for network in networks] == configs
     assert parts == sorted(parts)
     assert parts[-1] == 1.0
-    untrained = fit_bricks(volumes, quick(steps=1), CPU, [0, 1, 2], None, configs)
+    untrained = [trained.network for trained in fit_bricks(volumes, quick(steps=1), CPU, [0, 1, 2], None, configs)]
     assert all(error(network, other) > 0.1 for network, other in zip(networks, untrained, strict=True))
 
 
 def test_a_constant_brick_is_left_alone(read, volumes):
     constant = read(np.full((4, 5, 6), 7.0, np.float32))
-    networks = fit_bricks([constant, volumes[0]], quick(steps=3), CPU, [0, 1])
+    networks = [trained.network for trained in fit_bricks([constant, volumes[0]], quick(steps=3), CPU, [0, 1])]
     assert float(networks[0].grids.detach().abs().max()) < 1e-3
     assert not fit_bricks([], quick(), CPU, [])
 
@@ -125,7 +125,7 @@ def test_a_brick_that_ends_early_does_not_change_any_more(volumes, monkeypatch):
     """One is told to be good enough at once, the others are not."""
     monkeypatch.setattr(plateau, "_WINDOW", 20)
     settings, seeds = quick(steps=200, early_stop=True), [3, 4, 5]
-    whole = fit_bricks(volumes, replace(settings, early_stop=False), CPU, seeds)
+    whole = [trained.network for trained in fit_bricks(volumes, replace(settings, early_stop=False), CPU, seeds)]
     counted = []
 
     class Counted(batch.EarlyStop):
@@ -140,10 +140,14 @@ def test_a_brick_that_ends_early_does_not_change_any_more(volumes, monkeypatch):
             super().record(loss * (1e-12 if self.first else 1.0), bias, scheduled, False)
 
     monkeypatch.setattr(batch, "EarlyStop", Counted)
-    ended = fit_bricks(volumes, settings, CPU, seeds)
+    trained = fit_bricks(volumes, settings, CPU, seeds)
+    ended = [each.network for each in trained]
     # After 20 steps of 200, a tenth, its run is one of 50 steps.
     assert len(counted[0].fractions) <= 50
     assert len(counted[1].fractions) == 200
+    assert trained[0].steps <= 50, "what is reported is what was done"
+    assert trained[0].points < trained[1].points
+    assert trained[1].steps == 200
     assert error(ended[0], whole[0]) > 1e-3
     assert error(ended[1], whole[1]) < 1e-4
 
@@ -165,5 +169,6 @@ def test_what_bricks_cannot_have_in_lock_step(volumes, changes, says):
 
 def test_a_loss_that_is_not_finite_is_told(volumes, monkeypatch):
     monkeypatch.setattr(batch._Brick, "rates", lambda self, fraction: batch.kernels.Rates(math.inf, math.inf, math.inf))
-    with pytest.raises(errors.FitDiverged):
+    with pytest.raises(errors.FitDiverged) as diverged:
         fit_bricks(volumes, quick(), CPU, [0, 1, 2])
+    assert diverged.value.brick in (0, 1, 2)

@@ -15,7 +15,6 @@ from PIL import Image
 
 from amgsrn_core import open_field
 from amgsrn_core.grid import sample_nodes
-from trainer.cli import main
 
 KEYS = {
     "psnr_db",
@@ -62,16 +61,8 @@ def fitted(folder, trainer):
 
 
 @pytest.fixture
-def call(folder, fitted, capsys, monkeypatch):
-    """Run a command in this process, in the folder; returns what it printed to stdout."""
-    monkeypatch.chdir(folder)
-
-    def run(*arguments):
-        capsys.readouterr()
-        assert main([str(a) for a in arguments]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return run
+def call(folder, fitted, call_in):
+    return call_in(folder)
 
 
 def test_fit_prints_json(folder, fitted):

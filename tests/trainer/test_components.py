@@ -14,6 +14,7 @@ import torch
 from array_volumes import make_volume
 from hypothesis import given
 from hypothesis import strategies as st
+from interruptions import interrupt_after
 
 from amgsrn_core import ArrayInfo, open_field, read_header
 from amgsrn_core.errors import AmgsrnError
@@ -25,7 +26,6 @@ from trainer.cli import main
 from trainer.fields import Fields
 from trainer.fit import FitOptions, fit_volume
 from trainer.importance import ImportanceSampler
-from trainer.interrupts import Interrupts
 from trainer.metrics import Metrics, measure
 from trainer.opening import choose_component
 from trainer.placement import Cells, measure_detail, measure_residual
@@ -199,20 +199,8 @@ def test_an_interrupted_fit_of_components_ends_with_the_same_bits(tmp_path, monk
     values[:5, :5, :5] = np.nan
     volume, settings = make_volume(values), FitSettings.of(steps=60, batch=300)
     whole = fit_volume(volume, tmp_path / "whole.amgsrn", settings, options()).training
-    taken = []
-
-    class Later(Interrupts):
-        @property
-        def requested(self):
-            taken.append(None)
-            return len(taken) > 31
-
-        @requested.setter
-        def requested(self, value):
-            pass
-
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.fit.Interrupts", Later)
+        interrupt_after(patch, 31)
         with pytest.raises(errors.FitInterrupted):
             fit_volume(volume, tmp_path / "parts.amgsrn", settings, options())
     checkpoint = tmp_path / "parts.amgsrn.checkpoint"
@@ -252,15 +240,8 @@ def folder(tmp_path_factory, write_netcdf):
 
 
 @pytest.fixture
-def call(folder, capsys, monkeypatch):
-    monkeypatch.chdir(folder)
-
-    def run(*arguments):
-        capsys.readouterr()
-        assert main([str(a) for a in arguments]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return run
+def call(folder, call_in):
+    return call_in(folder)
 
 
 def test_the_array_has_the_name_that_the_variables_have_in_common_or_the_one_asked_for(folder, call) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from interruptions import interrupt_after
 
 from amgsrn_core import errors as core_errors
 from amgsrn_core import open_field, read_header
@@ -13,7 +14,6 @@ from amgsrn_core.grid import native_nodes, sample_nodes
 from trainer import errors
 from trainer.checkpoint import checkpoint_path
 from trainer.fit import FitOptions, fit_volume
-from trainer.interrupts import Interrupts
 from trainer.recipes import PaperRecipe
 from trainer.settings import FitSettings
 from trainer.volumes import open_volume
@@ -45,23 +45,6 @@ def tensors(path):
 
 def same_bits(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def interrupt_after(monkeypatch, steps):
-    """Make fits be interrupted after so many steps of theirs."""
-    taken = []
-
-    class Later(Interrupts):
-        @property
-        def requested(self):
-            taken.append(None)
-            return len(taken) > steps
-
-        @requested.setter
-        def requested(self, value):
-            pass
-
-    monkeypatch.setattr("trainer.fit.Interrupts", Later)
 
 
 @pytest.mark.parametrize("recipe", ["fast", "paper"])

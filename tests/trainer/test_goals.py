@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import safetensors
 import torch
+from interruptions import interrupt_after
 
 from amgsrn_core import open_field, read_header
 from amgsrn_core.grid import native_nodes, sample_nodes
 from trainer import errors
 from trainer.checkpoint import checkpoint_path
 from trainer.fit import FitOptions, fit_volume, missed_target
-from trainer.interrupts import Interrupts
 from trainer.recipes import FastRecipe
 from trainer.settings import FitSettings
 from trainer.volumes import open_volume
@@ -40,22 +40,6 @@ def psnr_of(path, volume):
     field = open_field(path, "cpu")
     found = sample_nodes(field, *native_nodes(field))[..., 0].astype(np.float64)
     return 20 * np.log10(np.ptp(volume.values)) - 10 * np.log10(np.mean((found - volume.values[..., 0]) ** 2))
-
-
-def interrupt_after(monkeypatch, looks):
-    """Make fits be interrupted when they have asked so many times."""
-    asked = itertools.count(1)
-
-    class Later(Interrupts):
-        @property
-        def requested(self):
-            return next(asked) > looks
-
-        @requested.setter
-        def requested(self, value):
-            pass
-
-    monkeypatch.setattr("trainer.fit.Interrupts", Later)
 
 
 @pytest.fixture

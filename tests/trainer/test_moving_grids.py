@@ -12,12 +12,12 @@ import torch
 from array_volumes import make_volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruptions import interrupt_after
 
 from amgsrn_core import kernels, open_field
 from amgsrn_core.models import AMGSRN, AMGSRNConfig
 from trainer import errors
 from trainer.fit import FitOptions, fit_volume
-from trainer.interrupts import Interrupts
 from trainer.optimisers import make_optimiser
 from trainer.placement import Cells, Insertion, find_insertion, is_due, measure_residual, move_grids
 from trainer.placement.moving import begin_anew
@@ -195,13 +195,8 @@ def test_a_fit_that_moves_grids_resumes_to_the_bit(tmp_path, monkeypatch) -> Non
     assert any(move["grids"] for move in moves)
     # Before an event, just after one, between two, and after samples have begun to follow the error.
     for stop in (90, 15, 200, 70):
-        asked = itertools.count(1)
-
-        class Later(Interrupts):
-            requested = property(lambda self, asked=asked, stop=stop: next(asked) > stop, lambda self, value: None)
-
         with monkeypatch.context() as patch:
-            patch.setattr("trainer.fit.Interrupts", Later)
+            interrupt_after(patch, stop)
             with pytest.raises(errors.FitInterrupted):
                 fit_volume(volume, tmp_path / "b.amgsrn", quick(), options())
     found = fit_volume(volume, tmp_path / "b.amgsrn", quick(), options()).training

@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from interruptions import interrupt_after
 
 from amgsrn_core import open_field
 from trainer import errors, plateau
 from trainer.fit import FitOptions, fit_volume
-from trainer.interrupts import Interrupts
 from trainer.placement import may_move
 from trainer.plateau import EarlyStop
 from trainer.recipes import FastRecipe
@@ -122,23 +122,6 @@ def test_state_survives_being_saved(steps):
     assert second.fraction(0.2) == whole.fraction(0.2)
 
 
-def interrupts_after(steps):
-    """Interrupts that come after so many steps."""
-    taken = []
-
-    class Later(Interrupts):
-        @property
-        def requested(self):
-            taken.append(None)
-            return len(taken) > steps
-
-        @requested.setter
-        def requested(self, value):
-            pass
-
-    return Later
-
-
 def test_a_fit_that_ends_early_ends_with_the_same_bits_when_interrupted(tmp_path, volume_file, monkeypatch):
     """With numbers small enough for a plateau: every mean is one, since none is better than the best by half."""
     for name, value in (("_WINDOW", 40), ("_PATIENCE", 20), ("_CHANGE", 0.5), ("_NOISE", 10.0)):
@@ -152,7 +135,7 @@ def test_a_fit_that_ends_early_ends_with_the_same_bits_when_interrupted(tmp_path
     assert 60 <= expected["steps"] < 400
     for stop in (30, 15, 50):  # before the first decision, in the midst of 20 steps, and while the rate falls
         with monkeypatch.context() as patch:
-            patch.setattr("trainer.fit.Interrupts", interrupts_after(stop))
+            interrupt_after(patch, stop)
             with pytest.raises(errors.FitInterrupted):
                 fit_volume(volume, parts, settings, options)
     found = fit_volume(volume, parts, settings, options).training

@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -34,6 +34,21 @@ Progress = Callable[[float], object]
 _MOST_DRAWING_THREADS = 8
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What came out for one brick.
+
+    Attributes:
+        network: the network.
+        steps: how many it has learned from, fewer than planned where nothing was left to be learned.
+        points: samples of all of them together.
+    """
+
+    network: AMGSRN
+    steps: int = 0
+    points: int = 0
+
+
 def fit_bricks(
     volumes: Sequence[Volume],
     settings: FitSettings,
@@ -41,7 +56,7 @@ def fit_bricks(
     seeds: Sequence[int],
     progress: Progress | None = None,
     configs: Sequence[AMGSRNConfig] | None = None,
-) -> list[AMGSRN]:
+) -> list[Trained]:
     """A trained network for each volume, in their order. Networks of one architecture learn together.
 
     Args:
@@ -54,7 +69,7 @@ def fit_bricks(
 
     Raises:
         InvalidOption: settings that networks in lock step cannot have.
-        FitDiverged: a loss is not finite.
+        FitDiverged: a loss is not finite; its `brick` is the number of the volume.
     """
     recipe = settings.recipe
     if not isinstance(recipe, FastRecipe) or isinstance(recipe, DensityRecipe) or recipe.steps is None:
@@ -67,10 +82,11 @@ def fit_bricks(
         configs = [_config(volume, settings, seed) for volume, seed in zip(volumes, seeds, strict=True)]
     networks = [AMGSRN(config, seed).to(device) for config, seed in zip(configs, seeds, strict=True)]
     groups: dict[AMGSRNConfig, list[_Brick]] = {}
-    for volume, network, seed in zip(volumes, networks, seeds, strict=True):
+    learning: dict[int, _Brick] = {}
+    for number, (volume, network, seed) in enumerate(zip(volumes, networks, seeds, strict=True)):
         if not _is_constant(volume):
-            brick = _Brick(volume, network, replace(settings, seed=seed), recipe)
-            groups.setdefault(network.config, []).append(brick)
+            learning[number] = _Brick(number, volume, network, replace(settings, seed=seed), recipe)
+            groups.setdefault(network.config, []).append(learning[number])
     done, total = 0, sum(map(len, groups.values()))
     for bricks in groups.values():
         for part in _train(bricks, recipe, recipe.steps, device):
@@ -78,14 +94,21 @@ def fit_bricks(
                 progress((done + part * len(bricks)) / total)
         done += len(bricks)
     # Copies, so that a network does not keep the memory of all.
-    return [copy.deepcopy(network) for network in networks]
+    return [
+        Trained(copy.deepcopy(network), learning[number].steps, learning[number].points)
+        if number in learning
+        else Trained(network)
+        for number, network in enumerate(networks)
+    ]
 
 
 class _Brick:
     """One of the networks, with all that is its own."""
 
-    def __init__(self, volume: Volume, network: AMGSRN, settings: FitSettings, recipe: FastRecipe) -> None:
+    def __init__(self, number: int, volume: Volume, network: AMGSRN, settings: FitSettings, recipe: FastRecipe) -> None:
         self.network = network
+        self.steps, self.points = 0, 0
+        self._number = number
         self._volume, self._settings, self._recipe = volume, settings, recipe
         self._moves = place_grids(network, volume, settings.placement, settings.seed).to_dict().get("moves")
         self.sampler = make_sampler(volume, settings, network)
@@ -106,6 +129,7 @@ class _Brick:
     def draw(self, step: int, fraction: float) -> tuple[torch.Tensor, torch.Tensor]:
         """What it learns from in a step, points (n, 3) and targets (n, outputs)."""
         points, targets = self.sampler.draw(step)
+        self.steps, self.points = step + 1, self.points + len(points)
         self._noted.append((len(points), self.sampler.bias, fraction, self._rests(fraction)))
         return points, targets
 
@@ -124,7 +148,7 @@ class _Brick:
             if not count:
                 continue
             if not math.isfinite(float(loss)):
-                raise FitDiverged(step)
+                raise FitDiverged(step, self._number)
             if self._early_stop is not None:
                 self._early_stop.record(loss, bias, fraction, rests)
         self._noted.clear()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amgsrn_core import ArrayInfo
 from amgsrn_core.partition import Partition
 from amgsrn_core.threads import thread_count
 
@@ -22,6 +21,7 @@ from ..volumes import RawFormat, VolumeReader, open_volume
 from ..volumes.layout import VolumeLayout
 from ..volumes.names import array_name
 from ..volumes.settle import settle
+from ..volumes.volume import array_info
 from .assembly import Figures, assemble
 from .choice import (
     Grid,
@@ -188,7 +188,7 @@ def _fit(
         if not figures.ranges:
             parts.remove()
             raise NothingButMissing(source.path, ",".join(source.layout.variables))
-        array = _array(source, figures)
+        array = array_info(source.name, source.layout.names, source.layout.units, figures.ranges)
         stored = {key: value for key, value in training.items() if key != "peak_memory_bytes"}
         assemble(output, parts, partition, run.finished, source.layout.domain, array, stored)
         journal.write("assembled", model=str(output), bytes=output.stat().st_size)
@@ -298,16 +298,6 @@ def _about(partition: Partition, workers: int, options: EnsembleOptions) -> str:
     cut = " x ".join(map(str, partition.bricks))
     who = f"the cluster at {options.scheduler}" if options.scheduler is not None else f"{workers} processes"
     return f"{cut} bricks of up to {x} x {y} x {z} nodes, by {who}"
-
-
-def _array(source: Source, figures: Figures) -> ArrayInfo:
-    layout = source.layout
-    units = layout.units[0] if len(set(layout.units)) == 1 else ""
-    lows, highs = zip(*figures.ranges, strict=True)
-    whole = (min(lows), max(highs))
-    if layout.components == 1:
-        return ArrayInfo(source.name, units, whole)
-    return ArrayInfo(source.name, units, whole, layout.components, layout.names, figures.ranges)
 
 
 def _training(

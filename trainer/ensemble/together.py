@@ -9,7 +9,7 @@ from pathlib import Path
 from amgsrn_core.device import select_device
 from amgsrn_core.storage import save_field
 
-from ..errors import FitInterrupted
+from ..errors import FitDiverged, FitInterrupted
 from ..fields import Fields
 from ..interrupts import Interrupts
 from ..judge import Judge
@@ -65,16 +65,21 @@ def fit_together(
     if learning:
         device, settings = select_device(tasks[0].device), tasks[0].settings
         seeds = [brick.task.settings.seed for brick in learning]
-        networks = fit_bricks([brick.volume for brick in learning], settings, device, seeds, check)
-        for brick, network in zip(learning, networks, strict=True):
+        try:
+            results = fit_bricks([brick.volume for brick in learning], settings, device, seeds, check)
+        except FitDiverged as error:
+            raise FitDiverged(error.step, learning[error.brick or 0].task.brick) from error
+        for brick, trained in zip(learning, results, strict=True):
             fields = Fields.of_volume(brick.volume)
             probe = Probe(brick.volume, device, brick.task.settings.seed)
             judge = Judge(brick.volume, brick.task.settings, fields, probe, quiet=True, region=brick.region)
-            model = judge.judge(network, lambda: check(1.0))
+            model = judge.judge(trained.network, lambda: check(1.0))
             save_field(brick.output, fields.of(model.stored.network), half=model.stored.half)
-            recipe = settings.recipe
-            steps = recipe.steps or 0
-            cost = {"steps": steps, "points": steps * recipe.batch, "parameters": network.parameter_count()}
+            cost = {
+                "steps": trained.steps,
+                "points": trained.points,
+                "parameters": trained.network.parameter_count(),
+            }
             learned[brick.task.brick] = Learned.of({**cost, **model.metrics.to_dict()})
     share = 1.0 / len(bricks)
     return [brick.summary(found, share) for brick in bricks if (found := learned[brick.task.brick]) is not None]

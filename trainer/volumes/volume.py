@@ -101,12 +101,7 @@ class Volume:
 
     def array_info(self) -> ArrayInfo:
         """What a model's values are."""
-        units = self.units[0] if len(set(self.units)) == 1 else ""
-        lows, highs = zip(*self.ranges, strict=True)
-        whole = (min(lows), max(highs))
-        if self.components == 1:
-            return ArrayInfo(self.name, units, whole)
-        return ArrayInfo(self.name, units, whole, self.components, self.names, self.ranges)
+        return array_info(self.name, self.names, self.units, self.ranges)
 
     def fingerprint(self) -> str:
         """A short hash of values, nodes and names; equal for equal volumes, whatever the file's name, place and
@@ -117,3 +112,13 @@ class Volume:
         if self.mesh is not None:
             self.mesh.add_to(digest)
         return digest.hexdigest()
+
+
+def array_info(name: str, names: tuple[str, ...], units: tuple[str, ...], ranges: tuple[Range, ...]) -> ArrayInfo:
+    """What the values of an array are, from the names, units and ranges of its components."""
+    unit = units[0] if len(set(units)) == 1 else ""
+    lows, highs = zip(*ranges, strict=True)
+    whole = (min(lows), max(highs))
+    if len(ranges) == 1:
+        return ArrayInfo(name, unit, whole)
+    return ArrayInfo(name, unit, whole, len(ranges), names, ranges)
