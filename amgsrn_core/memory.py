@@ -8,17 +8,14 @@ available.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import torch
 
+from .amounts import byte_count
 from .errors import InvalidSetting
 
 VARIABLE = "AMGSRN_MEMORY"
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
-_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 # Where the system does not tell: little enough for any machine that renders volumes.
 _UNKNOWN = 2 << 30
 
@@ -32,11 +29,10 @@ def memory_limit(device: torch.device) -> int:
     wanted = os.environ.get(VARIABLE, "")
     if not wanted:
         return max(1, (available_bytes(device) or 2 * _UNKNOWN) // 2)
-    match = _NUMBER.fullmatch(wanted)
-    unit = match[2].lower() if match else None
-    if match is None or unit not in _UNITS or float(match[1]) * _UNITS[unit] < 1:
+    count = byte_count(wanted)
+    if count is None:
         raise InvalidSetting(VARIABLE, wanted, "write bytes, or as 500M or 4GiB")
-    return int(float(match[1]) * _UNITS[unit])
+    return count
 
 
 def available_bytes(device: torch.device) -> int | None:

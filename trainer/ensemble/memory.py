@@ -7,6 +7,10 @@ import contextlib
 import os
 from pathlib import Path
 
+import torch
+
+from amgsrn_core.memory import available_bytes
+
 # Measured on CPUs: a Python process with PyTorch before it has read anything; what a fit needs for every byte of its
 # brick's values (the values, and the copies and errors that sampling, placing and measuring make of parts of them);
 # and for every parameter (itself, gradient, Adam's moments, a checkpoint and a stored copy).
@@ -16,7 +20,6 @@ BYTES_PER_VALUE_BYTE = 2.2
 BYTES_PER_PARAMETER = 96
 # Of the memory that is free when a run starts, the part it may have if nobody says otherwise.
 _SHARE = 0.8
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def fit_bytes(values: int, parameters: int) -> int:
@@ -35,11 +38,10 @@ def values_within(limit: int, parameters: int) -> int:
 
 
 def memory_to_use() -> int:
-    """Bytes that a run may take of this machine: most of what is free, or of what its container allows."""
-    free = _free_bytes()
-    for path in _CGROUP_LIMITS:
-        with contextlib.suppress(OSError, ValueError):
-            free = min(free, int(Path(path).read_text()))
+    """Bytes that a run may take of this machine: most of what is free, or of what its container leaves."""
+    free = available_bytes(torch.device("cpu"))
+    if free is None:
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return int(_SHARE * free)
 
 
@@ -51,11 +53,3 @@ def tree_bytes(processes: list[int]) -> int:
         with contextlib.suppress(OSError, ValueError, IndexError):
             pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _free_bytes() -> int:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
